@@ -35,7 +35,17 @@ ALLOWED: dict[str, set[str]] = {
     "planning": {"hooks", "manifest", "sandbox", "spark", "state"},
     "evidence": set(),
     "delivery": {"evidence", "hooks", "planning", "report", "spark", "state"},
-    "engine": {"delivery", "evidence", "hooks", "manifest", "planning", "report", "spark", "state"},
+    "engine": {
+        "comparison",
+        "delivery",
+        "evidence",
+        "hooks",
+        "manifest",
+        "planning",
+        "report",
+        "spark",
+        "state",
+    },
     "cli": {
         "comparison",
         "engine",

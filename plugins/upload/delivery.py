@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from .claim import Claim, ClaimedError
 from .leftovers import is_abandoned, try_to_remove_leftovers
 from .listing import Listing, SentFile
 from .retention import match, prune
+from .retry import retried
 from .store import is_transient
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from .store import Store, UploadFile
 
-_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-# Seconds before each retry of a transient error.
-WAITS: Final = (1.0, 4.0, 15.0)
 # A wait checks this often, in seconds, whether another file has failed.
 _WAIT_STEP: Final = 0.25
 
@@ -178,19 +175,7 @@ class Delivery:
 
     def _retry(self, work: Callable[[], _Result]) -> _Result:
         """Call ``work``, and retry it after transient errors."""
-        for number, pause in enumerate(WAITS, 2):
-            self.check()
-            try:
-                return work()
-            except (errors.StepError, OSError) as error:
-                if not is_transient(error):
-                    raise
-                _log.info(
-                    "%s; retrying in %g s (attempt %d of %d)", error, pause, number, len(WAITS) + 1
-                )
-            self._wait(pause)
-        self.check()
-        return work()
+        return retried(work, self.check, self._wait)
 
     def _wait(self, seconds: float) -> None:
         """Wait before a retry, until the run stops or another file fails."""

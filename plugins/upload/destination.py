@@ -79,6 +79,12 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
     return found
 
 
+def is_within(inner: Destination, outer: Destination) -> bool:
+    """Return whether one destination is another one, or a folder below it."""
+    same = (inner.scheme, inner.host) == (outer.scheme, outer.host)
+    return same and f"{inner.path}/".startswith(f"{outer.path}/" if outer.path else "")
+
+
 def check(options: Mapping[str, Any]) -> str:
     """Return the error of the options, empty if valid; unresolved references are not checked."""
     if any("${" in str(options.get(name, "")) for name in ("to", "prefix")):

@@ -40,6 +40,8 @@ COMMANDS = {
     "completion": "print the shell completion script",
     "plugins": "list plugins and what they provide",
     "verify": "check a delivered folder against its receipt",
+    "restore": "import a backup to a tenant, after a plan",
+    "rollback": "bring back what an import changed, by its lock file",
     "diff": "show what differs between two packages, delivered folders or tenants",
     "sandbox": "serve a folder as an emulated tenant on localhost",
 }

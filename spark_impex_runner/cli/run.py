@@ -111,7 +111,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         _check_all(arguments, clock, masker)
     finished: list[RunResult] = []
     failed: list[int] = []
-    with exit_in_time(clock), _stopped_by_signals(clock, out):
+    with exit_in_time(clock), stopped_by_signals(clock, out):
         for path in arguments.manifests:
             try:
                 clock.check()  # after a signal no other manifest is started
@@ -240,7 +240,7 @@ def _allow_many_files() -> None:
 
 
 @contextmanager
-def _stopped_by_signals(clock: Clock, out: Console) -> Iterator[None]:
+def stopped_by_signals(clock: Clock, out: Console) -> Iterator[None]:
     """Stop the clock on the first SIGINT or SIGTERM, and exit on the second."""
     import signal
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.cli.console import CommandContext
-    from spark_impex_runner.evidence.keys import PublicKey
+    from spark_impex_runner.evidence.dsse import PublicKey
     from spark_impex_runner.evidence.verify import Record
 
 VERSION = 1

@@ -15,8 +15,23 @@ from typing import Any, Final, Protocol
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 
 
+class PublicKey(Protocol):
+    """A key that verifies signatures."""
+
+    @property
+    def keyid(self) -> str:
+        """The fingerprint of the key."""
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Return whether the key has signed a message."""
+
+
 class Signer(Protocol):
     """A private key; ``keyid`` identifies the public one."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key; raises ``UsageError`` if it cannot be read."""
 
     @property
     def keyid(self) -> str:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spark_impex_runner.evidence.dsse import Signer
+    from spark_impex_runner.evidence.dsse import PublicKey, Signer
 
 _EXTRA = "pip install 'spark-impex-runner[sign]'"
-
-
-class PublicKey(Protocol):
-    """A key that verifies signatures."""
-
-    @property
-    def keyid(self) -> str:
-        """The fingerprint of the key."""
-
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Return whether the key has signed a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +39,11 @@ class PemSigner:
         if not isinstance(key, key_types.Ed25519PrivateKey):
             raise UsageError(f"the signing key is not of Ed25519; {_MAKE}")
         return cls(_keyid(key.public_key()), key)
+
+    @property
+    def public(self) -> PublicKey:
+        """The public key."""
+        return PemPublicKey(self.keyid, self._key.public_key())
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature of a message, 64 bytes."""

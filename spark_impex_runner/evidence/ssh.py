@@ -39,6 +39,12 @@ class SshSigner:
         signer.sign(b"")
         return signer
 
+    @property
+    def public(self) -> SshPublicKey:
+        """The public key; raises ``UsageError`` if ssh-keygen cannot tell it."""
+        shown = _ssh_keygen("-y", "-f", str(self.path)).stdout or self.path.read_bytes()
+        return SshPublicKey.of(shown.decode("utf-8", "replace"), str(self.path))
+
     def sign(self, message: bytes) -> bytes:
         """Return the signature of a message, as the text that ``ssh-keygen -Y verify`` reads."""
         done = _ssh_keygen("-Y", "sign", "-f", str(self.path), "-n", NAMESPACE, message=message)

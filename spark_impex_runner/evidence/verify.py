@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.evidence.keys import PublicKey
+    from spark_impex_runner.evidence.dsse import PublicKey
 
 _KINDS = {
     statements.DELIVERY: "delivery",

@@ -36,9 +36,10 @@ from spark_impex_runner.planning.requirements import (
 )
 from spark_impex_runner.planning.stages import Loaded, Opened
 from spark_impex_runner.planning.tokens import TokenExpiry, check_tokens
+from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -150,6 +151,29 @@ def read_without_secrets(
     with explaining_unknown_names(opened.plugins):
         manifest, _ = read_resolved(opened.document, opened.settings)
     return manifest, select(manifest, options.targets, options.tags, alone=True)
+
+
+@_os_errors_as_usage()
+def open_for_connection(
+    path: Path,
+    options: RunOptions,
+    settings: tuple[Clock, Masker],
+    connection: str,
+    targets: Callable[[Manifest], Collection[str]],
+) -> tuple[Opened, Manifest]:
+    """Return a manifest with the secrets of one connection, and of the ``targets`` of its steps.
+
+    Raises ``UsageError`` if it has no such connection.
+    """
+    opened = _open(path, options, *settings)
+    with explaining_unknown_names(opened.plugins):
+        manifest, _ = read_resolved(opened.document, opened.settings)
+        if connection not in manifest.connections:
+            known = manifest.connections
+            hint = did_you_mean(connection, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"{connection}: is no connection of {path}{hint}")
+        chosen = SelectedTargets(frozenset(targets(manifest)), frozenset({connection}))
+        return opened, read_manifest(opened.document, replace(opened.settings, selected=chosen))
 
 
 def open_announcement(

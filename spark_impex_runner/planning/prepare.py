@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.planning.disk import check_disk
-from spark_impex_runner.planning.load import load
+from spark_impex_runner.planning.load import load, open_for_connection
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import make_plan
 from spark_impex_runner.planning.stages import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import PlannedTarget, RunOptions
+    from spark_impex_runner.models import Manifest, PlannedTarget, RunOptions
     from spark_impex_runner.planning.connections import Connections
     from spark_impex_runner.planning.stages import Loaded
 
@@ -50,6 +50,34 @@ def connect(
         yield prepared
     finally:
         prepared.connections.close()
+
+
+@contextmanager
+def connect_to(
+    path: Path,
+    options: RunOptions,
+    settings: tuple[Clock, Masker],
+    connection: str,
+    targets: Callable[[Manifest], Collection[str]],
+) -> Iterator[Prepared]:
+    """Load a manifest and open one of its connections, for work on none of its targets.
+
+    Of the other secrets, only those of the named ``targets`` are read. Raises as ``connect``.
+    """
+    from spark_impex_runner.planning.connections import Connections  # noqa: PLC0415
+
+    opened, manifest = open_for_connection(path, options, settings, connection, targets)
+    with closing(Connections(manifest.connections, *settings)) as connections:
+        connections.client(connection)
+        run = Run(
+            id=opened.settings.run_id,
+            date=opened.settings.run_date,
+            manifest=manifest,
+            targets=(),
+            started=opened.now,
+            connect=connections.client,
+        )
+        yield Prepared(run, opened.plugins, connections)
 
 
 def _connected(

@@ -1,5 +1,7 @@
 """A runner that is killed at one of its state's writes: ``killed.py N before|after MANIFEST``.
 
+Instead of the manifest, a command of ``impex`` may follow: ``killed.py N before restore …``.
+
 Not a test: a program of the tests. It ends by SIGKILL, or, when there are fewer writes, as a run.
 """
 
@@ -10,10 +12,10 @@ import signal
 import sys
 from typing import Any
 
-from spark_impex_runner.cli.main import run
+from spark_impex_runner.cli.main import main, run
 from spark_impex_runner.state.database import Database
 
-nth, when, manifest = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+nth, when, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 write = Database.write
 count = 0
 
@@ -31,4 +33,4 @@ def killing(self: Database, *statements: Any) -> int:
 
 
 Database.write = killing  # type: ignore[method-assign]
-run([manifest, "-q"])
+main(words) if words[1:] else run([*words, "-q"])

@@ -15,7 +15,7 @@ import pytest
 
 from spark_impex_runner.cli import validate
 from spark_impex_runner.cli.console import open_console
-from spark_impex_runner.cli.run import _stopped_by_signals
+from spark_impex_runner.cli.run import stopped_by_signals
 from spark_impex_runner.cli.streams import install
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
@@ -177,7 +177,7 @@ def test_interrupt_uses_log_format(capfd: pytest.CaptureFixture[str], *, json_li
     clock, streams = Clock(), install(Masker())
     message = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
     arguments = argparse.Namespace(log_format="json" if json_lines else "text")
-    with streams.undo, _stopped_by_signals(clock, open_console(arguments, Masker(), streams)):
+    with streams.undo, stopped_by_signals(clock, open_console(arguments, Masker(), streams)):
         signal.raise_signal(signal.SIGTERM)
 
     output = capfd.readouterr().err

@@ -144,7 +144,7 @@ def test_transient_refusal_is_retried(
     conflicts: list[int],
 ) -> None:
     """A conflict (409) as well; a store that knows no condition (501) is not asked again."""
-    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(upload.retry, "WAITS", (0, 0, 0))
 
     with served(conditions, conflicts) as (endpoint, objects):
         keys = {"access_key_id": "a", "secret_access_key": "s"}

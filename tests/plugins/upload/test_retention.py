@@ -179,7 +179,7 @@ def test_removal_is_retried(
         remove(store, path)
 
     monkeypatch.setattr(local_store, "remove", busy)
-    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(upload.retry, "WAITS", (0, 0, 0))
     options = {**local.options, "prefix": "noon", "keep": {"last": 1}}
     message = motor.on(0.5).deliver(options, {"motor.zip": b"5"})
 

@@ -311,7 +311,7 @@ def test_refused_connection_is_retried(
     motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A server that is started again refuses connections for a moment."""
-    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(upload.retry, "WAITS", (0, 0, 0))
     store = importlib.import_module(f"{upload.__name__}.sftp").SftpStore
     client = SimpleNamespace(open_sftp=lambda: Disk(tmp_path), close=lambda: None)
     refused = [paramiko.ssh_exception.NoValidConnectionsError({("h", 22): OSError("refused")})] * 2

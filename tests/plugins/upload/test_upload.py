@@ -34,7 +34,7 @@ def noise(size: int) -> bytes:
 @pytest.fixture
 def at_once(upload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again without a pause."""
-    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(upload.retry, "WAITS", (0, 0, 0))
 
 
 def refused(motor: Any, options: Mapping[str, Any]) -> str:
@@ -220,7 +220,7 @@ def test_other_part_is_not_resumed(
     sftp: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else's bytes are found before anything is added to them: no second try is needed."""
-    monkeypatch.setattr(upload.delivery, "WAITS", ())
+    monkeypatch.setattr(upload.retry, "WAITS", ())
     content = noise(3_000_000)
     motor.deliver(sftp.options, {"first.zip": b"1"})
     package = motor.artifact("motor.zip", content)

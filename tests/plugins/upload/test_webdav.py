@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(upload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Serve a strict server; the step retries without a pause."""
-    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    monkeypatch.setattr(upload.retry, "WAITS", (0, 0, 0))
     state = Server()
     handler = type("Bound", (Handler,), {"server_state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:

@@ -1,0 +1,303 @@
+"""``impex restore``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.approve import add_approval_options
+from spark_impex_runner.text import counted, escaped_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from spark_impex_runner.cli.console import CommandContext, Console
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.restore import Restore
+    from spark_impex_runner.engine.restore_plan import Backup, RestorePlan
+    from spark_impex_runner.models import Imported, Manifest
+    from spark_impex_runner.planning.stages import Prepared
+
+VERSION = 1
+# As of a run in which targets failed.
+_REFUSED = 4
+IF_PRESENT = ("abort", "add_version", "replace")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the backup, the destination, and how it is imported."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        type=_source,
+        help="a delivered folder, or the URL of an uploaded one",
+    )
+    parser.add_argument(
+        "--to", required=True, metavar="CONNECTION", help="the connection to import to"
+    )
+    group = add_shared_arguments(parser)
+    group.add_argument(
+        "--if-present",
+        choices=IF_PRESENT,
+        default="abort",
+        help="what to do if a service exists there and differs (default: abort, sending nothing)",
+    )
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of restore and rollback; return their group."""
+    parser.add_argument(
+        "-m",
+        "--manifest",
+        required=True,
+        type=selection.local_path,
+        metavar="MANIFEST",
+        help="the manifest of the connection, and of the step that uploaded the backup",
+    )
+    group = parser.add_argument_group("the restore")
+    group.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        type=selection.local_path,
+        metavar="FILE",
+        help="check signatures by this public key (repeatable; default: the manifest's own)",
+    )
+    group.add_argument("--dry-run", action="store_true", help="show the plan; import nothing")
+    group.add_argument("--yes", action="store_true", help="import without asking")
+    group.add_argument(
+        "--fresh", action="store_true", help="do not resume an earlier restore that did not end"
+    )
+    add_approval_options(group)
+    selection.add_format(parser)
+    settings = parser.add_argument_group("selection")
+    selection.add_manifest_settings(settings)
+    selection.add_state_option(settings)
+    selection.add_plugin_option(settings)
+    selection.add_output_arguments(parser)
+    return group
+
+
+def _source(text: str) -> str:
+    """Return the URL of a backup, or the absolute path of a local one."""
+    if "://" not in text:
+        return str(selection.local_path(text).absolute())
+    if problem := _fetching().source_problem(text):
+        raise argparse.ArgumentTypeError(problem)
+    return text
+
+
+def _fetching() -> Any:
+    """Return the plugin's module that reads what it has uploaded."""
+    return import_module("spark_impex_runner.plugins.upload.fetch")
+
+
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Fetch and verify a backup, show what importing it would do, and import it once."""
+    steps: list[tuple[str, int]] = []
+
+    def targets(manifest: Manifest) -> list[str]:
+        steps[:] = filter(None, [_fetching().uploads_to(arguments.source, manifest)])
+        return [name for name, _ in steps]
+
+    with opened(arguments, context, targets) as command:
+        options = next((_options(command.manifest, *each) for each in steps), {})
+        with command.signals():
+            backup = command.fetch(arguments.source, options)
+        return command.restore(backup, arguments.if_present)
+
+
+def _options(manifest: Manifest, target: str, step: int) -> Mapping[str, Any]:
+    """Return the options of the step that uploaded the backup."""
+    [found] = [each for each in manifest.targets if each.name == target]
+    return found.steps[step].options
+
+
+@contextmanager
+def opened(
+    arguments: argparse.Namespace,
+    context: CommandContext,
+    targets: Callable[[Manifest], Sequence[str]],
+) -> Iterator[Command]:
+    """Open the manifest and the connection, with a private folder for what is fetched."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.planning.prepare import connect_to
+
+    options, clock = selection.options(arguments), Clock()
+    with (
+        connect_to(
+            arguments.manifest, options, (clock, context.masker), arguments.to, targets
+        ) as prepared,
+        tempfile.TemporaryDirectory(prefix="impex-restore-") as folder,
+    ):
+        yield Command(arguments, context, prepared, clock, Path(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A restore or a rollback; ``folder`` is private and removed at the end."""
+
+    arguments: argparse.Namespace
+    context: CommandContext
+    prepared: Prepared
+    clock: Clock
+    folder: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest."""
+        return self.prepared.run.manifest
+
+    def signals(self) -> AbstractContextManager[None]:
+        """Stop the clock on a signal in the block."""
+        from spark_impex_runner.cli.run import stopped_by_signals
+
+        return stopped_by_signals(self.clock, self.context.console)
+
+    def fetch(self, source: str, options: Mapping[str, Any], receipt: str = "") -> Backup:
+        """Fetch a backup into the folder and verify it; ``receipt`` is the SHA-256 of its receipt.
+
+        Raises ``StepError`` if it is not what its records say.
+        """
+        from spark_impex_runner.digests import sha256
+        from spark_impex_runner.engine.restore_plan import Backup, check_evidence
+        from spark_impex_runner.errors import StepError
+        from spark_impex_runner.evidence.keys import read_public_key
+        from spark_impex_runner.models import RECEIPT
+
+        into = Path(tempfile.mkdtemp(dir=self.folder))
+        keys = [read_public_key(each) for each in self.arguments.key]
+        place = self.manifest.path.absolute().parent
+        found = _fetching().fetch(source, options, into, (place, self.clock.check, self.clock.wait))
+        if receipt and (not found.receipt or sha256(into / RECEIPT) != receipt):
+            raise StepError(f"{found.place}: its receipt is not the one in the lock file")
+        check_evidence(into, keys, self.manifest)
+        return Backup.of(found.place, found.packages, found.receipt)
+
+    def restore(self, backup: Backup, if_present: str, notes: Sequence[str] = ()) -> int:
+        """Show what an import would do, ask, and import; return the exit code.
+
+        ``notes`` are lines that follow the plan.
+        """
+        from spark_impex_runner.engine.restore import Restore
+        from spark_impex_runner.engine.restore_plan import check_gate
+
+        options = selection.options(self.arguments)
+        restore = Restore(self.prepared, options, self.arguments.to, backup)
+        shown = _Shown(self.context.console, restore, self.arguments.format == "json", notes)
+        if self.arguments.dry_run:
+            with self.signals():
+                return shown.end(restore.plan(if_present), "planned")
+        with restore.session() as session:
+            with self.signals():
+                plan = session.plan or restore.plan(if_present)
+            if plan.problems or not plan.wanted:
+                return shown.end(plan, "nothing_to_do")
+            check_gate(plan, backup, (self.manifest, restore.to), options)
+            shown.plan(plan)
+            if not self.arguments.yes and not _confirmed(restore):
+                return shown.end(plan, "declined")
+            with self.signals():
+                session.run(plan, shown.line)
+            return shown.end(plan, "restored", session.imported)
+
+
+@dataclass
+class _Shown:
+    """What is printed of a restore: lines as they come, or one JSON document at the end."""
+
+    console: Console
+    restore: Restore
+    as_json: bool
+    notes: Sequence[str]
+    planned: bool = False
+
+    def line(self, text: str) -> None:
+        """Print a line for people."""
+        if not self.as_json:
+            self.console.result(escaped_line(text))
+
+    def plan(self, plan: RestorePlan) -> None:
+        """Print what a restore would do, once."""
+        if self.planned:
+            return
+        self.planned = True
+        backup, spark = self.restore.backup, self.restore.client
+        size = sum(each.size for each in backup.packages)
+        packages = counted(len(backup.packages), "package")
+        self.line(f"{backup.place}: {packages} ({size} bytes), verified")
+        if plan.resumed:
+            self.line(f"resumes the restore that began at {plan.resumed}, as it was planned then")
+        self.line(f"to {self.restore.to} ({spark.url}), if_present: {plan.if_present}")
+        for one in plan.imports:
+            for text in [each.line for each in one.services] or one.wanted:
+                self.line(f"  {text}")
+        for each in self.notes:
+            self.line(each)
+
+    def end(self, plan: RestorePlan, outcome: str, imports: Sequence[Imported] = ()) -> int:
+        """Print how it ended; return the exit code."""
+        self.plan(plan)
+        outcome = "refused" if plan.problems else outcome
+        if outcome in {"planned", "nothing_to_do"}:
+            self.line("nothing was sent" if plan.wanted else "nothing to do: nothing was sent")
+        if self.as_json:
+            self.console.data(self._data(plan, outcome, imports))
+        if plan.problems:
+            self.console.error(
+                f"nothing was sent: {counted(len(plan.problems), 'service')} would end the import; "
+                "create missing folders in Spark, and choose --if-present add_version or replace "
+                "for services that exist"
+            )
+            return _REFUSED
+        return 0
+
+    def _data(self, plan: RestorePlan, outcome: str, imports: Sequence[Imported]) -> dict[str, Any]:
+        packages = [
+            {
+                "name": each.package.name,
+                "size": each.package.size,
+                "sha256": each.package.sha256,
+                "import": list(each.wanted),
+                "services": [one.as_data() for one in each.services],
+            }
+            for each in plan.imports
+        ]
+        done = [
+            {"package": each.package, "sha256": each.sha256, "job_id": each.job_id, "at": each.at}
+            for each in imports
+        ]
+        place, url = self.restore.backup.place, self.restore.client.url
+        return {
+            "version": VERSION,
+            "source": place,
+            "to": self.restore.to,
+            "tenant": url,
+            "if_present": plan.if_present,
+            "outcome": outcome,
+            "packages": packages,
+            "imports": done,
+            "notes": list(self.notes),
+        }
+
+
+def _confirmed(restore: Restore) -> bool:
+    """Ask on a terminal; raise ``UsageError`` without one."""
+    from spark_impex_runner.errors import UsageError
+
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "nothing was sent: give --yes to import without being asked, or --dry-run for the "
+            "plan alone"
+        )
+    sys.stderr.write(f"import to {restore.to} ({restore.client.url})? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

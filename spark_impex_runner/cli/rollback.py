@@ -1,0 +1,172 @@
+"""``impex rollback``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.cli import restore, selection
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.models import Manifest
+
+_SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the lock file, and which of its imports are taken back."""
+    parser.add_argument(
+        "lock", metavar="LOCKFILE", type=selection.local_path, help="the lock file of the import"
+    )
+    group = restore.add_shared_arguments(parser)
+    group.add_argument(
+        "--to",
+        default="",
+        metavar="CONNECTION",
+        help="the connection, if the lock file names several",
+    )
+    group.add_argument(
+        "--job",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="take back the import of this job (repeatable)",
+    )
+    group.add_argument(
+        "--all", action="store_true", help="take back every import that the lock file names"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """An import in a lock file, with its backup."""
+
+    to: str
+    tenant: str
+    job_id: str
+    at: str
+    receipt: str
+    sha256: str
+    new: tuple[str, ...]
+
+
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Show what restoring the backups of imports would do, ask, and import them."""
+    chosen = _chosen(list(_imports(arguments.lock)), arguments)
+    arguments.to = chosen[0].to
+    with restore.opened(arguments, context, lambda _: ()) as command:
+        _check_tenant(chosen, command.manifest, command.prepared.run.connect(arguments.to).url)
+        notes = [
+            f"  {each}: was new there, and stays: the API cannot delete a service; remove it in "
+            "Spark if nothing uses it"
+            for each in dict.fromkeys(name for one in chosen for name in one.new)
+        ]
+        backups = []
+        # The oldest last: what several imports changed is then as it was before the first.
+        for each in reversed(chosen):
+            if each.receipt:
+                folder = (arguments.lock.parent / each.receipt).parent
+                with command.signals():
+                    backups.append(command.fetch(str(folder.absolute()), {}, each.sha256))
+        if not backups:
+            context.console.result("nothing to restore: nothing was there before the import")
+            for note in notes:
+                context.console.result(note)
+            return 0
+        return command.restore(_joined(backups, str(arguments.lock)), "replace", notes)
+
+
+def _joined(backups: Sequence[Any], lock: str) -> Any:
+    """Return several backups as one."""
+    from dataclasses import replace
+
+    first, *others = backups
+    for each in others:
+        first = replace(
+            first,
+            place=lock,
+            packages=(*first.packages, *each.packages),
+            reported=(*first.reported, *each.reported),
+        )
+    return first
+
+
+def _imports(file: Path) -> Iterator[_Import]:
+    """Yield the imports of a lock file that have a backup, oldest first."""
+    from spark_impex_runner.errors import UsageError
+
+    lock = import_module("spark_impex_runner.plugins.import_to.lock").Lock(file)
+    if not file.exists():
+        raise UsageError(f"{file}: there is no such file")
+    found = []
+    for package in lock.read():
+        for each in package["imports"]:
+            try:
+                found += [_import(each)] if each.get("backup") else []
+            except (LookupError, TypeError, AttributeError, ValueError):
+                raise UsageError(
+                    f"{file}: an import of {package['sha256']} is not as the runner wrote it"
+                ) from None
+    if not found:
+        raise UsageError(
+            f"{file}: names no import with a backup; the option before: backup of the step import "
+            "makes one"
+        )
+    yield from sorted(found, key=lambda each: each.at)
+
+
+def _import(entry: Any) -> _Import:
+    """Return an import of a lock file; raise for one in another form."""
+    backup = entry["backup"]
+    to, tenant, job_id, at = (entry[name] for name in ("connection", "tenant", "job_id", "at"))
+    receipt, sha256 = (backup[name] or "" for name in ("receipt", "sha256"))
+    new = tuple(backup["new"])
+    if not all(isinstance(each, str) for each in (to, tenant, job_id, at, receipt, sha256, *new)):
+        raise ValueError(entry)
+    return _Import(to, tenant, job_id, at, receipt, sha256, new)
+
+
+def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import]:
+    """Return the imports to take back, oldest first; raise ``UsageError`` if that is not clear."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.text import first_of
+
+    if arguments.to:
+        found = [each for each in found if each.to == arguments.to]
+    if arguments.job:
+        found = [each for each in found if each.job_id in arguments.job]
+        if unknown := {*arguments.job} - {each.job_id for each in found}:
+            raise UsageError(f"--job {min(unknown)}: the lock file names no such import")
+    if not found:
+        raise UsageError(f"--to {arguments.to}: the lock file names no import there with a backup")
+    connections = dict.fromkeys(each.to for each in found)
+    if len(connections) > 1:
+        raise UsageError(f"the lock file names {', '.join(connections)}; choose one with --to")
+    if len(found) > 1 and not (arguments.all or arguments.job):
+        lines = [f"--job {each.job_id} ({each.at})" for each in found]
+        raise UsageError(
+            f"the lock file names {len(found)} imports to {found[0].to}: "
+            f"{first_of(lines, _SHOWN)}; choose some, or --all"
+        )
+    return found
+
+
+def _check_tenant(chosen: Sequence[_Import], manifest: Manifest, url: str) -> None:
+    """Raise ``UsageError`` if a connection leads to another tenant than at the import."""
+    from spark_impex_runner.errors import UsageError
+
+    to = chosen[0].to
+    # A sandbox that the runner starts has another port each time.
+    if manifest.connections[to].sandbox is None:
+        for each in chosen:
+            if each.tenant != url:
+                raise UsageError(
+                    f"the lock file names {to} at {each.tenant}, {manifest.path} names {url}; "
+                    "restore the backup with impex restore if that is meant"
+                )

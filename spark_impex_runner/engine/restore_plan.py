@@ -1,0 +1,130 @@
+"""What a restore would import, and what has to be right before it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.delivery.records import signer_of
+from spark_impex_runner.errors import HeldError, StepError, UsageError
+from spark_impex_runner.evidence.verify import verify
+from spark_impex_runner.fields import mapping, text
+from spark_impex_runner.four_eyes import refusal
+from spark_impex_runner.models import ServiceVersion
+from spark_impex_runner.planning.approvals import Approvals, approve_values
+from spark_impex_runner.user import Actors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.evidence.dsse import PublicKey
+    from spark_impex_runner.models import Artifact, Manifest, RunOptions, ServiceForecast, Target
+
+_FIELDS = ("folder", "service", "service_id", "version", "version_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The verified packages of one backup, and what is known of its export.
+
+    ``reported`` are the versions that its tenant reported, for packages that do not list theirs.
+    """
+
+    place: str
+    packages: tuple[Artifact, ...]
+    reported: tuple[ServiceVersion, ...] = ()
+    started_by: str = ""
+
+    @classmethod
+    def of(cls, place: str, packages: tuple[Artifact, ...], receipt: Mapping[str, Any]) -> Backup:
+        """Return a backup that was fetched; raise ``UsageError`` if no tenant imports it."""
+        kind = mapping(receipt.get("request")).get("file_filter")
+        if kind not in {None, "migrate"}:
+            raise UsageError(f"{place}: exported for {kind}; only file_filter: migrate is imported")
+        listed = receipt.get("service_versions")
+        rows = map(mapping, listed if isinstance(listed, list) else ())
+        versions = [ServiceVersion(*(text(row.get(name)) for name in _FIELDS)) for row in rows]
+        by = text(receipt.get("started_by"))
+        return cls(place, packages, tuple(versions), by)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImport:
+    """What importing one package would do, service by service.
+
+    ``wanted`` are the services to import: all but those that are the same there.
+    """
+
+    package: Artifact
+    wanted: tuple[str, ...]
+    services: tuple[ServiceForecast, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What a restore would do; ``resumed`` is when an earlier one began that has not ended."""
+
+    if_present: str
+    imports: tuple[PlannedImport, ...]
+    resumed: str = ""
+
+    @property
+    def wanted(self) -> list[PlannedImport]:
+        """The packages of which anything is imported."""
+        return [each for each in self.imports if each.wanted]
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each service that would end the import without success."""
+        lines = [each.line for one in self.imports for each in one.services if each.fails]
+        return [] if self.resumed else lines
+
+
+def check_gate(
+    plan: RestorePlan, backup: Backup, where: tuple[Manifest, str], options: RunOptions
+) -> None:
+    """Raise ``HeldError`` if a manifest has a gate before a connection and nobody approves.
+
+    A restore is no way around the gate of the step ``import``: it needs an approval of each package
+    by its digest, with ``four_eyes`` by another person than the one who restores it and the one who
+    exported it.
+    """
+    manifest, to = where
+    gates = list(_gates(manifest.targets, to))
+    if not gates or not plan.wanted:
+        return
+    digests = [each.package.sha256 for each in plan.wanted]
+    packages = {each: {"to": to, "sha256": each} for each in digests}
+    if Approvals.of(options.approved).uncovered(packages):
+        values = " ".join(f"--approve {each}" for each in approve_values(to, digests))
+        raise HeldError(
+            f"the manifest has a gate before {to}; repeat the command with {values}",
+            to,
+            digests=digests,
+        )
+    if any(each.get("four_eyes") for each in gates):
+        actors = Actors.here(options.approved_by)
+        people = {backup.started_by, actors.initiator.name} - {""}
+        if why := refusal(sorted(people), actors.approver.name):
+            raise HeldError(why, to, digests=digests)
+
+
+def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) -> None:
+    """Raise ``StepError`` if the signed records of a folder are not as the keys signed them.
+
+    Without keys, that of the manifest counts; if it signs nothing, nothing is checked.
+    """
+    if not keys and manifest.sign:
+        signer = signer_of(manifest)
+        keys = [signer.public] if signer else []
+    if keys and (problems := verify(folder, keys).problems):
+        raise StepError("; ".join(problems))
+
+
+def _gates(targets: Sequence[Target], to: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the options of the steps that import to a connection only with an approval."""
+    for step in (each for target in targets for each in target.steps):
+        gated = step.options.get("to") == to and step.options.get("gate") == "manual"
+        if step.uses == "import" and gated:
+            yield step.options

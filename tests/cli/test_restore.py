@@ -1,0 +1,293 @@
+"""``impex restore`` and ``impex rollback``: a backup comes back, once, after a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RECEIPT = "impex-receipt.json"
+
+
+@dataclass
+class Tenants:
+    """Two tenants, a manifest that exports from the first one, and the shell that runs it."""
+
+    shell: Any
+    monkeypatch: pytest.MonkeyPatch
+    served: dict[str, Sandbox] = field(default_factory=dict)
+
+    def serve(
+        self, name: str, *versions: str, folders: tuple[str, ...] = ("motor",), port: int = 0
+    ) -> Sandbox:
+        """Serve a tenant with versions, as ``folder/service/1.0.0``, and with empty folders."""
+        root = self.shell.folder / name / "acme"
+        # A sandbox serves no tenant without any service.
+        for each in (*versions, *folders, "other/thing/1.0.0"):
+            (root / each).mkdir(parents=True, exist_ok=True)
+        sandbox = Sandbox(root, Settings(job_seconds=0.01, port=port)).start()
+        self.monkeypatch.setenv(f"TOKEN_{name}", sandbox.token)
+        self.served[name] = sandbox
+        return sandbox
+
+    def write(self, target: str, head: str = "") -> Path:
+        """Write the manifest ``m.yaml`` with one target."""
+        places = "".join(
+            f"  {name}: {{base_url: '{each.base_url}', auth: {{token: '${{env:TOKEN_{name}}}'}}}}\n"
+            for name, each in self.served.items()
+        )
+        path: Path = self.shell.folder / "m.yaml"
+        polling = "retry_interval: 10ms, polling: {strategy: fixed}"
+        common = f"connection: sit, version_filter: all, output: out, {polling}"
+        path.write_text(
+            f"version: 1\n{head}connections:\n{places}targets:\n"
+            f"  - {{name: motor, {common}, {target}}}\n"
+        )
+        return path
+
+    def run(self, *args: str, code: int = 0) -> Any:
+        """Run a command, which exits with ``code``."""
+        done = self.shell(*args)
+        assert done.code == code, done.err + done.out
+        return done
+
+    def restore(self, source: object, *options: str, code: int = 0) -> Any:
+        """Restore to the second tenant without being asked."""
+        args = (str(source), "--to", "dr", "-m", "m.yaml", "--yes", *options)
+        return self.run("impex", "restore", *args, code=code)
+
+    def holds(self, name: str) -> list[str]:
+        """Return what a tenant holds in the folder motor."""
+        every = self.served[name]._tree.all_versions()
+        return sorted(each.uri for each in every if each.folder == "motor")
+
+    def posts(self, name: str, what: str = "import") -> int:
+        """Return how many jobs of a kind a tenant was asked for."""
+        found = self.served[name].requests
+        return sum(each.method == "POST" and each.path.endswith(f"/{what}") for each in found)
+
+
+@pytest.fixture
+def tenants(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tenants]:
+    """Give the tenants, which are closed after the test."""
+    made = Tenants(shell, monkeypatch)
+    yield made
+    for each in made.served.values():
+        each.close()
+
+
+@pytest.fixture
+def delivered(tenants: Tenants) -> Tenants:
+    """Give two tenants and a delivered folder, ``out``; the second tenant has only the folder."""
+    tenants.serve("sit", "motor/pricing/1.4.1", "motor/pricing/1.4.2", "motor/claims/2.0.0")
+    tenants.serve("dr")
+    tenants.write("folders: [motor]")
+    tenants.run("impex-run", "m.yaml", "-q")
+    return tenants
+
+
+def test_fifty_services_come_back(tenants: Tenants) -> None:
+    """The listings are equal; the second restore, and a plan of the same manifest, do nothing."""
+    tenants.serve("sit", *(f"motor/s{number:02}/1.0.0" for number in range(50)))
+    tenants.serve("dr")
+    tenants.write("folders: [motor], skip_unchanged: true")
+    tenants.run("impex-run", "m.yaml", "-q")
+
+    first = tenants.restore("out")
+    second = tenants.restore("out")
+    tenants.run("impex", "plan", "m.yaml", "--detailed-exitcode")
+
+    assert tenants.holds("dr") == tenants.holds("sit")
+    assert len(tenants.holds("dr")) == 50
+    assert "  motor/s49: new (1.0.0)\n" in first.out
+    assert second.out.endswith("nothing to do: nothing was sent\n")
+    assert tenants.posts("dr") == 1
+
+
+def test_restore_is_json_and_in_the_history(delivered: Tenants) -> None:
+    """One document, with the plan and the jobs; the history names who restored what."""
+    data = json.loads(delivered.restore("out", "--format", "json").out)
+    again = json.loads(delivered.restore("out", "--format", "json").out)
+
+    [package] = data["packages"]
+    assert (data["outcome"], again["outcome"]) == ("restored", "nothing_to_do")
+    assert [each["outcome"] for each in package["services"]] == ["new", "new"]
+    assert [each["sha256"] for each in data["imports"]] == [package["sha256"]]
+    [newest, *_] = json.loads(delivered.run("impex", "history", "--json").out)
+    assert newest["target"].startswith("m/restore+dr-")
+    assert (newest["outcome"], newest["job"]) == ("succeeded", data["imports"][0]["job_id"])
+
+
+def test_restore_can_be_repeated_later(delivered: Tenants) -> None:
+    """What was imported once is imported again if the tenant has lost it since."""
+    delivered.restore("out")
+    delivered.served["dr"].close()
+    shutil.rmtree(delivered.shell.folder / "dr")
+    address = delivered.served["dr"].base_url
+    delivered.serve("dr", port=int(address.split(":")[2].split("/")[0]))
+    assert delivered.served["dr"].base_url == address
+
+    delivered.restore("out")
+
+    assert delivered.holds("dr") == delivered.holds("sit")
+
+
+def test_dry_run_sends_nothing(delivered: Tenants) -> None:
+    """It shows the plan, and leaves no state."""
+    shutil.rmtree(delivered.shell.folder / ".impex")
+
+    done = delivered.restore("out", "--dry-run")
+
+    assert "motor/pricing: new (1.4.1, 1.4.2)" in done.out
+    assert delivered.posts("dr") == 0
+    assert not (delivered.shell.folder / ".impex").exists()
+
+
+def test_nothing_is_sent_without_consent(delivered: Tenants) -> None:
+    """Without a terminal nobody can be asked."""
+    args = ("impex", "restore", "out", "--to", "dr", "-m", "m.yaml")
+
+    done = delivered.run(*args, code=2)
+
+    assert "give --yes" in done.err
+    assert delivered.posts("dr") == 0
+
+
+def test_different_service_needs_a_choice(delivered: Tenants) -> None:
+    """Without one nothing is sent; with replace the listing is that of the backup."""
+    delivered.served["dr"].close()
+    delivered.serve("dr", "motor/pricing/9.0.0")
+    delivered.write("folders: [motor]")
+
+    refused = delivered.restore("out", code=4)
+    done = delivered.restore("out", "--if-present", "replace")
+
+    assert "motor/pricing: would abort: it exists (now 9.0.0)" in refused.out
+    assert "nothing was sent: 1 service would end the import" in refused.err
+    assert "motor/pricing: replaces 1 version" in done.out
+    assert delivered.holds("dr") == delivered.holds("sit")
+
+
+def test_missing_folder_is_named_before_anything_is_sent(delivered: Tenants) -> None:
+    """The API creates no folder."""
+    delivered.served["dr"].close()
+    shutil.rmtree(delivered.shell.folder / "dr")
+    delivered.serve("dr", folders=("life",))
+    delivered.write("folders: [motor]")
+
+    done = delivered.restore("out", code=4)
+
+    assert "motor/claims: folder missing: create motor first" in done.out
+    assert delivered.posts("dr") == 0
+
+
+def test_gate_of_the_manifest_holds_a_restore(delivered: Tenants) -> None:
+    """A restore is no way around an approval: it needs each package's digest, by another person."""
+    gated = "{uses: import, with: {to: dr, gate: manual, four_eyes: true}}"
+    delivered.write(f"folders: [motor], steps: [{gated}]")
+    [package] = (delivered.shell.folder / "out").glob("*.zip")
+    approve = ("--approve", f"dr@{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}")
+
+    held = delivered.restore("out", code=9)
+    own = delivered.restore("out", *approve, code=9)
+    delivered.restore("out", *approve, "--approved-by", "bob")
+
+    assert " ".join(approve) in held.err
+    assert "four_eyes" in own.err
+    assert delivered.holds("dr") == delivered.holds("sit")
+
+
+def test_changed_package_is_refused(delivered: Tenants) -> None:
+    """In one line, before anything is sent."""
+    [package] = (delivered.shell.folder / "out").glob("*.zip")
+    package.write_bytes(package.read_bytes()[:-1] + b"!")
+
+    done = delivered.restore("out", code=4)
+
+    assert "package.zip: has sha256 " in done.err
+    assert len(done.err.splitlines()) == 1
+    assert delivered.posts("dr") == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("ftp://host/x", "ftp:// is not known"),
+        ("s3://user:hunter2@bucket/x", "a URL must not contain credentials"),
+        ("https://host/x?sig=hunter2", "a query or a fragment is not supported"),
+        ("s3:bucket/x", "is a URL, not a local path"),
+        ("nowhere", "contains no delivery"),
+    ],
+)
+def test_unusable_source_is_one_line(delivered: Tenants, source: str, text: str) -> None:
+    """Without the secret in it."""
+    done = delivered.shell("impex", "restore", source, "--to", "dr", "-m", "m.yaml", "--yes")
+
+    assert done.code in {2, 4}
+    assert text in done.err
+    assert "hunter2" not in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_unknown_connection_is_named(delivered: Tenants) -> None:
+    """With the one that is meant."""
+    done = delivered.run("impex", "restore", "out", "--to", "drr", "-m", "m.yaml", code=2)
+
+    assert "drr: is no connection of m.yaml (did you mean 'dr'?)" in done.err
+
+
+ROLLED = "steps: [{uses: import, with: {to: dr, if_present: %s, before: backup, lock: l.json}}]"
+
+
+@pytest.mark.parametrize("if_present", ["replace", "add_version"])
+def test_rollback_brings_the_listing_back(tenants: Tenants, if_present: str) -> None:
+    """What was there is there again with its versions; what was new stays, and is named."""
+    tenants.serve("sit", "motor/pricing/2.0.0", "motor/claims/2.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1", "motor/pricing/1.4.2")
+    tenants.write(f"folders: [motor], {ROLLED % if_present}")
+    before = tenants.holds("dr")
+    tenants.run("impex-run", "m.yaml", "-q")
+    assert tenants.holds("dr") != before
+    command = ("impex", "rollback", "l.json", "-m", "m.yaml", "--yes")
+
+    done = tenants.run(*command)
+    again = tenants.run(*command)
+
+    assert tenants.holds("dr") == ["motor/claims[2.0.0]", *before]
+    assert "motor/claims: was new there, and stays: the API cannot delete a service" in done.out
+    assert "nothing to do: nothing was sent" in again.out
+    assert tenants.posts("dr") == 2
+
+
+def test_rollback_verifies_the_receipt(tenants: Tenants) -> None:
+    """One that is not the lock file's is refused."""
+    tenants.serve("sit", "motor/pricing/2.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1")
+    tenants.write(f"folders: [motor], {ROLLED % 'replace'}")
+    tenants.run("impex-run", "m.yaml", "-q")
+    [receipt] = (tenants.shell.folder / "out/backup").rglob(RECEIPT)
+    receipt.write_text(receipt.read_text() + "\n")
+
+    done = tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", code=4)
+
+    assert "its receipt is not the one in the lock file" in done.err
+    assert tenants.posts("dr") == 1
+
+
+def test_rollback_without_a_backup_says_so(delivered: Tenants) -> None:
+    """With the option that makes one."""
+    (delivered.shell.folder / "l.json").write_text('{"version": 1, "packages": []}')
+
+    done = delivered.run("impex", "rollback", "l.json", "-m", "m.yaml", code=2)
+
+    assert "names no import with a backup; the option before: backup" in done.err
