@@ -126,8 +126,7 @@ class ObjectsStore(Store):
         """Put the object, and remove the staged one."""
         # Sent again, not copied: stores copy at most 5 GB, some without tags and checksums.
         self.send(path, source)
-        with suppress(LockedError):  # a later run removes it
-            self.remove(part_path(path, source.sha256))
+        self.remove(part_path(path, source.sha256))
 
     def _labels(self, source: UploadFile) -> dict[str, Any]:
         """Return content type and tags of an object."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -131,9 +130,8 @@ def _own_listing(store: Store, name: str, present: Listing) -> Listing | None:
         _log.info("%s", error)
         return None
     if found is None:
-        with suppress(LockedError):
-            for path in listing_parts(store, f"{name}/", present):
-                store.remove(path)
+        for path in listing_parts(store, f"{name}/", present):
+            store.remove(path)
     return found if found and found.owner == present.owner else None
 
 
