@@ -141,12 +141,32 @@ class PluginError(ImpexError):
 class SparkError(ImpexError):
     """Work on a tenant did not succeed.
 
-    ``sent`` is False if nothing of the request can have reached the tenant's API.
+    ``sent`` is False if nothing of the request can have reached the tenant's API. ``cause`` is what
+    led to the error, such as an ``ApiErrorCause``, and ``details`` its text.
     """
 
     exit_code = 4
     kind = "tenant error"
     sent = True
+    details = ""
+
+    def __init__(self, message: str, cause: Any = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.details = "" if cause is None else str(cause)
+
+    @staticmethod
+    def sdk(message: str, cause: Any = None) -> SparkSdkError:
+        """Return an error that the client found, as the official SDK makes it."""
+        return SparkSdkError(message, cause)
+
+    @staticmethod
+    def api(status: int, error: Mapping[str, Any]) -> SparkApiError:
+        """Return the error of an HTTP status; ``error`` has its ``message`` and ``cause``."""
+        cause = error.get("cause")
+        message = f"{status} {error.get('message') or ''}".rstrip()
+        reply = ErrorReply(status, details="" if cause is None else str(cause), cause=cause)
+        return SparkApiError.when(message, reply)
 
 
 class SparkSdkError(SparkError):
@@ -238,11 +258,11 @@ class SparkApiError(SparkError):
     """
 
     def __init__(self, message: str, reply: ErrorReply) -> None:
-        super().__init__(message)
+        super().__init__(message, reply.cause)
         self.status = reply.status
         self.code = reply.code
         self.type = reply.type
-        self.details = reply.details
+        self.details = reply.details or reply.code
         self.request_id = reply.request_id
         self.retry_after = reply.retry_after
 
@@ -262,6 +282,34 @@ class ErrorReply:
     details: str = ""
     request_id: str = ""
     retry_after: float | None = None
+    cause: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequest:
+    """A request that was sent, without its credentials; ``body`` is empty if it was streamed."""
+
+    method: str = "GET"
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """The headers of an error reply, and its body with secrets masked, as text and as bytes."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    body: str
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiErrorCause:
+    """What was sent, and what the server replied, with the attributes of the official SDK."""
+
+    request: SentRequest
+    response: ErrorBody
 
 
 class BadRequestError(SparkApiError):

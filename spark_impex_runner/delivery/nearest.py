@@ -39,9 +39,8 @@ def with_nearest(error: SparkApiError, request: Request, spark: Spark) -> SparkA
     hints = list(islice(named, _MOST))
     if not hints:
         return error
-    reply = ErrorReply(
-        error.status, error.code, error.type, error.details, error.request_id, error.retry_after
-    )
+    about = (error.status, error.code, error.type, error.details, error.request_id)
+    reply = ErrorReply(*about, error.retry_after, error.cause)
     return SparkApiError.when(f"{error}; {', '.join(hints)}", reply)
 
 

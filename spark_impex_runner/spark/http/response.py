@@ -10,7 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import fields
-from spark_impex_runner.errors import ErrorReply, SparkApiError
+from spark_impex_runner.errors import (
+    ApiErrorCause,
+    ErrorBody,
+    ErrorReply,
+    SentRequest,
+    SparkApiError,
+)
 from spark_impex_runner.spark.http.urls import split
 from spark_impex_runner.text import one_line
 
@@ -43,7 +49,8 @@ class HttpResponse:
 
     ``status`` is the HTTP status, ``data`` the JSON of an API reply, ``buffer`` the bytes of a
     body. A download that was streamed to disk has ``path`` and an empty buffer. ``headers`` ignores
-    case. ``repr`` shows only status and path, since job data contain download links.
+    case. ``request`` is what an API call sent, without credentials. ``repr`` shows only status and
+    path, since job data contain download links.
     """
 
     status: int
@@ -51,6 +58,7 @@ class HttpResponse:
     data: Any = field(default=None, repr=False)
     buffer: bytes = field(default=b"", repr=False)
     path: Path | None = None
+    request: SentRequest | None = field(default=None, repr=False, compare=False)
 
     @property
     def good(self) -> bool:
@@ -119,7 +127,16 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
         details=clean(message) or clean(_describe_unusual(reply)),
         request_id=request_id,
         retry_after=retry_after(reply.headers, datetime.now(timezone.utc)),
+        cause=_cause(reply, masker),
     )
+
+
+def _cause(reply: HttpResponse, masker: Masker) -> ApiErrorCause | None:
+    """Return both sides of a failed API call; None for another one, whose URL may be a secret."""
+    if reply.request is None:
+        return None
+    text = masker.mask(reply.buffer.decode("utf-8", "replace"))
+    return ApiErrorCause(reply.request, ErrorBody(reply.headers, text, text.encode()))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

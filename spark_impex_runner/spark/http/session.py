@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 from spark_impex_runner.errors import (
     Interrupted,
+    SentRequest,
     SparkError,
     SparkSdkError,
     TransportError,
@@ -251,7 +252,11 @@ class Session:
         if call.body:
             headers["Content-Type"] = call.body.kind
         content = call.body.content if call.body else None
-        reply = self.http.send(HttpRequest(call.method, self.url.at(*call.path), headers, content))
+        request = HttpRequest(call.method, self.url.at(*call.path), headers, content)
+        text = content.decode() if isinstance(content, bytes) else ""
+        shown = {name: value for name, value in headers.items() if name not in credentials}
+        sent = SentRequest(call.method, request.url, shown, self.http.masker.mask(text))
+        reply = replace(self.http.send(request), request=sent)
         _log.debug("%s: HTTP %d (request id %s)", self._describe(call), reply.status, request_id)
         return reply
 
