@@ -59,6 +59,7 @@ ALLOWED: dict[str, set[str]] = {
         "spark",
         "state",
     },
+    "sdk": {"spark"},
     "tools": {"comparison", "evidence", "object_store", "report", "spark"},
     # tests/plugins/test_public_api.py checks which names they import.
     "plugins": {"(the root)", "tools"},

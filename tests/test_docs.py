@@ -419,14 +419,16 @@ def test_the_python_page_runs_as_it_is_written(
         "targets: [{name: pricing, services: [motor/pricing]}]\n"
     )
     monkeypatch.chdir(tmp_path)
-    first, steps, whole = blocks(ROOT / "docs/how-to/use-from-python.md", "python")
+    first, steps, program, whole = blocks(ROOT / "docs/how-to/use-from-python.md", "python")
     code = first + "".join(f"    {line}\n" for line in steps.splitlines())
+    code += "first_packages = packages\n" + program
     with Sandbox(examples / "tenant") as sandbox:
         code = code.replace("https://excel.sit.coherent.global/acme", sandbox.base_url)
         code = code.replace('token="…"', f"token={sandbox.token!r}")
         names: dict[str, Any] = {}
         exec(code, names)  # noqa: S102 - the page's own code
-    assert [package.status for package in names["packages"]] == [200]
+    for found in ("first_packages", "packages"):
+        assert [package.status for package in names[found]] == [200]
 
     with pytest.raises(SystemExit) as exit_:
         exec(whole, names)  # noqa: S102 - the page's own code
