@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from spark_impex_runner import errors, models, tools
 
@@ -15,7 +15,8 @@ from .store import UploadFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_SIGNED = (models.RECEIPT, models.EVIDENCE)
+# What the runner writes about a delivery; another run of it writes other ones.
+RECORDS: Final = (models.RECEIPT, models.EVIDENCE)
 
 
 def select(job: models.Job, patterns: Sequence[str], check: Callable[[], None]) -> list[UploadFile]:
@@ -27,18 +28,18 @@ def select(job: models.Job, patterns: Sequence[str], check: Callable[[], None]) 
     }
     if not found:
         raise errors.StepError(f"files: no file of the target matches {', '.join(patterns)}")
-    if taken := found.keys() & {*_SIGNED, listing.NAME}:
+    if taken := found.keys() & {*RECORDS, listing.NAME}:
         raise errors.StepError(f"{min(taken)}: this name is reserved at the destination")
-    return [*found.values(), *_signed(job, check)]
+    return [*found.values(), *_records(job, check)]
 
 
-def _signed(job: models.Job, check: Callable[[], None]) -> Iterator[UploadFile]:
-    """Yield the receipt and its signed records, whatever the patterns; none if nothing is signed.
+def _records(job: models.Job, check: Callable[[], None]) -> Iterator[UploadFile]:
+    """Yield the receipt and its signed records, whatever the patterns.
 
-    The runner has written both before this step, about all that was done until then.
+    The runner has written them before this step, about all that was done until then.
     """
-    for path in (job.target.output / name for name in _SIGNED):
-        if (job.target.output / models.EVIDENCE).is_file() and path.is_file():
+    for path in (job.target.output / name for name in RECORDS):
+        if path.is_file():
             sha256 = tools.file_digests(path, ["sha256"], check)["sha256"]
             yield UploadFile.of_file(path, path.name, sha256, check)
 

@@ -112,7 +112,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         options = next((_options(command.manifest, *each) for each in steps), {})
         with command.signals():
             backup = command.fetch(arguments.source, options)
-        return command.restore(backup, arguments.if_present)
+        return command.restore(backup, arguments.if_present, once=True)
 
 
 def _options(manifest: Manifest, target: str, step: int) -> Mapping[str, Any]:
@@ -182,16 +182,19 @@ class Command:
         check_evidence(into, keys, self.manifest)
         return Backup.of(found.place, found.packages, found.receipt)
 
-    def restore(self, backup: Backup, if_present: str, notes: Sequence[str] = ()) -> int:
+    def restore(
+        self, backup: Backup, if_present: str, notes: Sequence[str] = (), *, once: bool = False
+    ) -> int:
         """Show what an import would do, ask, and import; return the exit code.
 
-        ``notes`` are lines that follow the plan.
+        ``notes`` are lines that follow the plan. With ``once``, no service may be in several
+        packages: each import would find what the one before has left.
         """
         from spark_impex_runner.engine.restore import Restore
         from spark_impex_runner.engine.restore_plan import check_gate
 
         options = selection.options(self.arguments)
-        restore = Restore(self.prepared, options, self.arguments.to, backup)
+        restore = Restore(self.prepared, options, self.arguments.to, backup, once=once)
         shown = _Shown(self.context.console, restore, self.arguments.format == "json", notes)
         if self.arguments.dry_run:
             with self.signals():

@@ -112,7 +112,7 @@ class Steps:
     def _run_one(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
         started, self.begun = self.context.clock.now(), ""
-        self._sign_delivery(step)
+        self._record_delivery(step)
         try:
             self._begin(step, key, earlier)
             made = self._attempt(step)
@@ -139,11 +139,12 @@ class Steps:
             self.context.state.note_step(self.attempt, key, result, made.artifacts, later=later)
             self._record(result)
 
-    def _sign_delivery(self, step: Step) -> None:
-        """Sign what is delivered before a step takes it elsewhere, unless that is done."""
+    def _record_delivery(self, step: Step) -> None:
+        """Write the receipt before a step takes the delivery elsewhere, signed unless it is."""
         records = self.context.records
         offer = self.context.hooks.registry.steps.get(step.uses)
-        if records and offer and offer.delivers and not records.ends_with_delivery(self.attempt):
+        signed = records and records.ends_with_delivery(self.attempt)
+        if offer and offer.delivers and not signed:
             self.leave_receipt()
 
     def _sign_imports(self, made: StepOutput) -> None:

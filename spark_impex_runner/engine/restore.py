@@ -50,12 +50,16 @@ _SYSTEM = "spark-impex-runner restore"
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The restore of one backup to one connection."""
+    """The restore of one backup to one connection.
+
+    With ``once``, no service may be in several packages.
+    """
 
     prepared: Prepared
     options: RunOptions
     to: str
     backup: Backup
+    once: bool = True
 
     @property
     def client(self) -> Spark:
@@ -63,10 +67,18 @@ class Restore:
         return self.prepared.connections.client(self.to)
 
     def plan(self, if_present: str) -> RestorePlan:
-        """Ask the destination, and return what the import would do; send nothing else."""
-        return RestorePlan(
-            if_present, tuple(self._forecast(each, if_present) for each in self.backup.packages)
-        )
+        """Ask the destination, and return what the import would do; send nothing else.
+
+        Raises ``UsageError`` for a package that cannot be read or names no services.
+        """
+        imports = tuple(self._forecast(each, if_present) for each in self.backup.packages)
+        plan = RestorePlan(if_present, imports)
+        if self.once and plan.repeated and if_present != "add_version":
+            raise UsageError(
+                f"{plan.repeated} is in several packages; only --if-present add_version imports "
+                "all of its versions"
+            )
+        return plan
 
     @contextmanager
     def session(self) -> Iterator[RestoreSession]:

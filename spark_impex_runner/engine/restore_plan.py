@@ -75,6 +75,12 @@ class RestorePlan:
         return [each for each in self.imports if each.wanted]
 
     @property
+    def repeated(self) -> str:
+        """A service that is imported from several packages, empty if there is none."""
+        every = [name for each in self.wanted for name in each.wanted]
+        return next((name for name in every if every.count(name) > 1), "")
+
+    @property
     def problems(self) -> list[str]:
         """One line for each service that would end the import without success."""
         lines = [each.line for one in self.imports for each in one.services if each.fails]

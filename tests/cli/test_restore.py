@@ -142,6 +142,92 @@ def test_restore_can_be_repeated_later(delivered: Tenants) -> None:
     assert delivered.holds("dr") == delivered.holds("sit")
 
 
+def test_uploaded_backup_is_restored(tenants: Tenants) -> None:
+    """An unsigned upload has its receipt, too: it names the packages, and nothing else is read."""
+    tenants.serve("sit", "motor/pricing/1.4.2")
+    tenants.serve("dr")
+    upload = "{uses: upload, with: {to: backup, prefix: day1}}"
+    tenants.write(f"folders: [motor], steps: [{{uses: checksum}}, {upload}]")
+    tenants.run("impex-run", "m.yaml", "-q")
+    backup = tenants.shell.folder / "backup/day1"
+    (backup / "SHA256SUMS").unlink()
+
+    done = tenants.restore((backup).as_uri())
+
+    assert {each.name for each in backup.iterdir()} == {
+        "package.zip",
+        RECEIPT,
+        "impex-upload.json",
+    }
+    assert done.out.startswith(f"{backup}: 1 package (")
+    assert tenants.holds("dr") == tenants.holds("sit")
+
+
+def test_signatures_are_checked(tenants: Tenants, keys: dict[str, Path]) -> None:
+    """By the manifest's own key or a given one; the envelope of another delivery is refused."""
+    tenants.serve("sit", "motor/pricing/1.4.2")
+    tenants.serve("dr")
+    head = f"sign: {{key: '${{file:{keys['private']}}}'}}\n"
+    tenants.write("folders: [motor]", head)
+    tenants.run("impex-run", "m.yaml", "-q")
+    evidence = tenants.shell.folder / "out/impex-receipt.intoto.jsonl"
+    first = evidence.read_text()
+    tenants.run("impex-run", "m.yaml", "-q")
+    second = evidence.read_text()
+
+    foreign = tenants.restore("out", "--key", str(keys["other"]), "--dry-run", code=4)
+    evidence.write_text(first)
+    swapped = tenants.restore("out", code=4)
+    evidence.unlink()
+    unsigned = tenants.restore("out", code=4)
+    evidence.write_text(second)
+    tenants.restore("out", "--key", str(keys["public"]), "--dry-run")
+    tenants.restore("out")
+
+    assert "which --key does not give" in foreign.err
+    assert "it was changed, or its run was killed" in swapped.err
+    assert "missing; this delivery was not signed" in unsigned.err
+    assert tenants.holds("dr") == tenants.holds("sit")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Path]:
+    """Make a key with its public one, and the public key of another."""
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    own, other = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    texts = {
+        "private": own.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        "public": own.public_key().public_bytes(serialization.Encoding.PEM, form),
+        "other": other.public_key().public_bytes(serialization.Encoding.PEM, form),
+    }
+    paths = {name: tmp_path / f"{name}.pem" for name in texts}
+    for name, path in paths.items():
+        path.write_bytes(texts[name])
+    return paths
+
+
+def test_service_in_two_packages_is_refused(delivered: Tenants) -> None:
+    """The second import would find what the first one has added."""
+    out = delivered.shell.folder / "out"
+    receipt = json.loads((out / RECEIPT).read_text())
+    [package] = receipt["artifacts"]
+    content = (out / package["name"]).read_bytes()
+    (out / "second.zip").write_bytes(content)
+    receipt["artifacts"].append({**package, "name": "second.zip"})
+    (out / RECEIPT).write_text(json.dumps(receipt))
+
+    done = delivered.restore("out", code=2)
+
+    assert "motor/claims is in several packages; only --if-present add_version" in done.err
+    assert delivered.posts("dr") == 0
+
+
 def test_dry_run_sends_nothing(delivered: Tenants) -> None:
     """It shows the plan, and leaves no state."""
     shutil.rmtree(delivered.shell.folder / ".impex")

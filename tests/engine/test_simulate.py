@@ -306,7 +306,7 @@ def test_destinations_are_replaced(rehearse: Any, tmp_path: Path) -> None:
     upload, imported = found.targets[0].steps
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert (upload[1], imported[1], found.exit_code) == ("succeeded", "succeeded", 0)
-    assert upload[2].startswith("(a scratch folder): 1 file")
+    assert upload[2].startswith("(a scratch folder): 2 files")
     assert {path: each for path, each in after.items() if path.name != "m.yaml"} == before
     [sent] = found.sent
     assert (sent.by, sent.method) == ("notify[0] (webhook, on failed)", "POST")

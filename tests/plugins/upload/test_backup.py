@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,13 @@ def test_last_backups_stay_restorable(night: Callable[[], Any], s3: Any, example
     message = [each.steps[1].message for each in results]
     assert "removed" in message[13]
     assert ", 0 old deliveries removed" in message[13]
-    size = sum(each.size for each in results[14].artifacts)
-    end = f"/2026-01-16: 2 files ({size} bytes) sent, 1 old delivery removed"
-    assert message[14].endswith(end)
+    sent = re.search(
+        r"/2026-01-16: 3 files \((\d+) bytes\) sent, 1 old delivery removed$", message[14]
+    )
+    assert sent
+    receipt = backups(s3) / NIGHTS[-1] / "impex-receipt.json"
+    size = sum(each.size for each in results[14].artifacts) + receipt.stat().st_size
+    assert int(sent[1]) == size
     listing = json.loads((backups(s3) / NIGHTS[-1] / "impex-upload.json").read_text())
     assert listing["complete"] is True
     assert len(results[14].services) == len(list(examples.glob("tenant/*/*/")))
