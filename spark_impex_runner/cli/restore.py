@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 VERSION = 1
 # As of a run in which targets failed.
 _REFUSED = 4
+_HINTS = {
+    "folder_missing": "create the missing folders in Spark, since an import creates none",
+    "would_abort": "choose --if-present add_version or replace for services that exist",
+}
 IF_PRESENT = ("abort", "add_version", "replace")
 
 
@@ -255,10 +259,11 @@ class _Shown:
         if self.as_json:
             self.console.data(self._data(plan, outcome, imports))
         if plan.problems:
+            number = counted(len(plan.problems), "service")
+            outcomes = {each.outcome for one in plan.imports for each in one.services}
+            hints = (text for outcome, text in _HINTS.items() if outcome in outcomes)
             self.console.error(
-                f"nothing was sent: {counted(len(plan.problems), 'service')} would end the import; "
-                "create missing folders in Spark, and choose --if-present add_version or replace "
-                "for services that exist"
+                f"nothing was sent: {number} would end the import; {', and '.join(hints)}"
             )
             return _REFUSED
         return 0

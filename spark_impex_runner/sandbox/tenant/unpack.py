@@ -84,6 +84,10 @@ def _unpack_code(module: Path, version: UnpackedVersion) -> None:
         for suffix in PLACEHOLDERS:
             name = code_name(version.service, suffix)
             _copy(archive, name, version.path / f"model.{suffix}")
+        # Part of the module, whose hash must stay what it was on the other tenant.
+        log = f"{version.service}_CompilerLog.json"
+        if log in archive.namelist():
+            _copy(archive, log, version.path / "CompilerLog.json")
     module.unlink()
 
 
