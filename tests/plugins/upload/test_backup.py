@@ -55,11 +55,11 @@ def test_last_backups_stay_restorable(night: Callable[[], Any], s3: Any, example
 
     assert [each.error for each in results] == [""] * 15
     assert sorted(each.name for each in backups(s3).iterdir()) == NIGHTS[1:]
-    message = [each.steps[1].message for each in results]
+    message = [each.steps[-1].message for each in results]
     assert "removed" in message[13]
     assert ", 0 old deliveries removed" in message[13]
     sent = re.search(
-        r"/2026-01-16: 3 files \((\d+) bytes\) sent, 1 old delivery removed$", message[14]
+        r"/2026-01-16: 5 files \((\d+) bytes\) sent, 1 old delivery removed$", message[14]
     )
     assert sent
     receipt = backups(s3) / NIGHTS[-1] / "impex-receipt.json"
