@@ -18,7 +18,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ from xdist.scheduler import LoadScopeScheduling
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.sandbox.http.multipart import receive
+from spark_impex_runner.state import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,9 +55,11 @@ _LONG = (
     "tests/test_secrets.py",
 )
 pytest_plugins = ["pytester", "spark_impex_runner.testing", "object_stores"]
-# A slow machine fails no example, and every run of the suite tries the same ones.
+# A slow machine fails no example, and every run of the suite tries the same ones: half as many as
+# the library would, for what they find they find early.
 hypothesis.settings.register_profile(
     "suite",
+    max_examples=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
@@ -65,7 +68,12 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
-    """Take back that SIGINT is ignored, as in a shell's background job: children inherit that."""
+    """Take back that SIGINT is ignored, as in a shell's background job: children inherit that.
+
+    Files and states are left to the system's memory: no test cuts the power, and disks are slow.
+    """
+    os.fsync = lambda _: None
+    database._SYNCHRONOUS = "OFF"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -236,6 +244,17 @@ class Started:
             stream.close()
 
 
+@contextmanager
+def forking(*modules: str) -> Iterator[Callable[..., Started]]:
+    """Start the process of ``forks``, which imports these modules besides the runner's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, str(TESTS / "forking.py"), str(theirs.fileno()), *modules]
+    # It ends when the socket does, after all that it started.
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]), ours:
+        theirs.close()
+        yield lambda *words, **settings: Started(ours, [*map(str, words)], settings)
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Callable[..., Started]]:
     """Give a function that starts programs as forks of a process in which all is imported.
@@ -243,12 +262,8 @@ def forks() -> Iterator[Callable[..., Started]]:
     Its words are those of Python: ``-c`` and code, or a file; what is asked for by name are
     settings of ``subprocess.Popen``.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, str(TESTS / "forking.py"), str(theirs.fileno())]
-    # It ends when the socket does, after all that it started.
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()]), ours:
-        theirs.close()
-        yield lambda *words, **settings: Started(ours, [*map(str, words)], settings)
+    with forking() as start:
+        yield start
 
 
 @pytest.fixture

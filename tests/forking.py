@@ -3,6 +3,7 @@
 Not a test: a program of the tests. Over the socket whose number is its argument it is sent what
 Python would be started with - ``-c`` and code, or a file, then arguments -, the settings, and
 four files: the program's streams, and one that takes its process id and, at its end, its status.
+More arguments are modules that it imports, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pkgutil
 import runpy
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from typing import Any
 
 import spark_impex_runner
 from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.state import database
 
 
 def serve(link: socket.socket) -> None:
@@ -78,6 +81,7 @@ def begin(asked: dict[str, Any], streams: list[int]) -> None:
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [each for each in path if each not in ("", *sys.path)]
     importlib.invalidate_caches()
+    tempfile.tempdir = None  # the folder of this process's TMPDIR, not of its parent's
     if first == "-c":
         sys.argv = [first, *words[1:]]
         sys.path.insert(0, "")
@@ -95,5 +99,10 @@ if __name__ == "__main__":
     for module in pkgutil.walk_packages(spark_impex_runner.__path__, "spark_impex_runner."):
         if ".testing" not in module.name and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # As in tests/conftest.py: no test cuts the power, and disks are slow.
+    os.fsync = lambda _: None
+    database._SYNCHRONOUS = "OFF"
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))

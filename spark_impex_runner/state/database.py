@@ -27,6 +27,8 @@ _STOPPED_SECONDS = 1.0
 # SQLite itself waits only this long: no signal handler runs while it waits.
 _BUSY_TIMEOUT = 250  # milliseconds
 _JOURNAL_ATTEMPTS = 100
+# FULL: an intent must survive a power cut before the request that it announces.
+_SYNCHRONOUS = "FULL"
 
 
 class Database:
@@ -92,6 +94,7 @@ class Database:
         with self._translated_errors():
             self._check_whole()
             self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT}")
+            self._connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS}")
             # Before the journal is on: a state file with a journal then always has its tables.
             self._migrate()
             mode = self._journal_mode()
@@ -100,8 +103,6 @@ class Database:
                     f"{self.path}: this file system cannot hold the state (no WAL journal); "
                     "put it on a local disk with --state DIR"
                 )
-            # FULL: an intent must survive a power cut before the request that it announces.
-            self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
 
     def _check_whole(self) -> None:

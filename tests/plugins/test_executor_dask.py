@@ -6,10 +6,8 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +22,26 @@ from spark_impex_runner.errors import PluginError, UsageError
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Recorded, Sandbox, Settings
+from tests.conftest import forking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tests.conftest import Started
+
 COMMAND = ["-c", "from spark_impex_runner.cli.main import run; run()"]
-WITHOUT = "import sys; sys.modules['spark_impex_runner'] = None; from distributed.cli import "
+# What the fork of a process has that imported it, as if the runner were not installed.
+WITHOUT = """
+import sys
+for name in [name for name in sys.modules if name.split(".")[0] == "spark_impex_runner"]:
+    sys.modules[name] = None
+"""
+RUN_SCHEDULER = "from distributed.cli.dask_scheduler import main; main()"
+RUN_WORKER = "from distributed.cli.dask_worker import main; main()"
 # A scheduler that does not have the runner: it only passes things on.
-SCHEDULER = ["-c", f"{WITHOUT}dask_scheduler as it; it.main()", "--host", "127.0.0.1", "--port=0"]
-WORKER = ["-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
-BARE_WORKER = ["-c", f"{WITHOUT}dask_worker as it; it.main()", *WORKER[2:]]
+SCHEDULER = ["-c", WITHOUT + RUN_SCHEDULER, "--host", "127.0.0.1", "--port=0"]
+WORKER = ["-c", RUN_WORKER, "--no-nanny", "--nthreads", "1"]
+BARE_WORKER = ["-c", WITHOUT + RUN_WORKER, *WORKER[2:]]
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="a path is another for each process"
 )
@@ -88,9 +96,9 @@ class Cluster:
     """A scheduler and its workers, each a process with a working folder and a home of its own."""
 
     folder: Path
-    processes: ExitStack
-    workers: list[subprocess.Popen[str]] = field(default_factory=list)
-    scheduler: subprocess.Popen[str] | None = None
+    begin: Callable[..., Started]
+    workers: list[Started] = field(default_factory=list)
+    scheduler: Started | None = None
 
     def start(self, *workers: str, command: Sequence[str] = WORKER) -> Cluster:
         """Start the scheduler, and then a worker of each name."""
@@ -112,26 +120,31 @@ class Cluster:
         """Return what a process has printed."""
         return (self.folder / f"{name}.log").read_text()
 
-    def _start(self, name: str, *words: str) -> subprocess.Popen[str]:
+    def _start(self, name: str, *words: str) -> Started:
         home = self.folder / name
         (home / "tmp").mkdir(parents=True)
         environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home / "tmp")}
         with (self.folder / f"{name}.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, *words], cwd=home, env=environment, stdout=log, stderr=log
-            )
-        self.processes.callback(process.wait)
-        self.processes.callback(process.kill)
-        return process
+            return self.begin(*words, cwd=str(home), env=environment, stdout=log, stderr=log)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Callable[..., Started]]:
+    """Start forks of a process that has imported Dask, which takes seconds of the processor."""
+    with forking("distributed.cli.dask_scheduler", "distributed.cli.dask_worker") as begin:
+        yield begin
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, start: Callable[..., Started]) -> Cluster:
     """Start a cluster with two workers that have no folder in common."""
-    with ExitStack() as processes:
-        folder = tmp_path / "cluster"
-        folder.mkdir()
-        yield Cluster(folder, processes).start("w1", "w2")
+    return make_cluster(tmp_path / "cluster", start).start("w1", "w2")
+
+
+def make_cluster(folder: Path, start: Callable[..., Started]) -> Cluster:
+    """Return a cluster with a folder of its own."""
+    folder.mkdir()
+    return Cluster(folder, start)
 
 
 @dataclass
@@ -140,7 +153,7 @@ class World:
 
     folder: Path
     tenants: dict[str, Sandbox]
-    start: Callable[..., subprocess.Popen[str]]
+    start: Callable[..., Started]
 
     def write(self, *targets: dict[str, Any], **more: Any) -> Path:
         """Write the manifest, its secrets and the plugin."""
@@ -155,7 +168,7 @@ class World:
         path.write_text(yaml.safe_dump({**document, "report": {"json": "report.json"}, **more}))
         return path
 
-    def run(self, cluster: Cluster, *words: str) -> subprocess.Popen[str]:
+    def run(self, cluster: Cluster, *words: str) -> Started:
         """Run the manifest, named relative to the working folder, on a cluster."""
         executor = ["--executor", f"dask:{cluster.address}"]
         more = {"cwd": self.folder, "env": dict(os.environ)}
@@ -321,13 +334,10 @@ def test_lost_scheduler_ends_the_run(cluster: Cluster, world: World) -> None:
 
 
 @pytest.fixture
-def far_cluster(s3_state: StateStore, tmp_path: Path) -> Iterator[Cluster]:
+def far_cluster(s3_state: StateStore, tmp_path: Path, start: Callable[..., Started]) -> Cluster:
     """Start a cluster whose workers can open the state of ``s3_state``."""
     assert s3_state
-    with ExitStack() as processes:
-        folder = tmp_path / "far"
-        folder.mkdir()
-        yield Cluster(folder, processes).start("w1", "w2")
+    return make_cluster(tmp_path / "far", start).start("w1", "w2")
 
 
 @pytest.mark.parametrize("world", [3600], indirect=True)
@@ -347,14 +357,15 @@ def test_interrupt_reaches_far_workers_in_time(
     require_cancelled(world, out + said)
 
 
-def test_worker_without_the_runner_says_so(world: World, tmp_path: Path) -> None:
+def test_worker_without_the_runner_says_so(
+    world: World, tmp_path: Path, start: Callable[..., Started]
+) -> None:
     """In one line, with what to do."""
     world.write(target("a", "one"))
-    (tmp_path / "bare").mkdir()
-    with ExitStack() as processes:
-        cluster = Cluster(tmp_path / "bare", processes).start("w1", command=BARE_WORKER)
-        process = world.run(cluster)
-        out, _ = process.communicate()
+
+    cluster = make_cluster(tmp_path / "bare", start).start("w1", command=BARE_WORKER)
+    process = world.run(cluster)
+    out, _ = process.communicate()
 
     assert process.returncode == 4
     assert "its worker cannot import the runner or a plugin (" in out

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 import yaml
 from object_stores import ACCESS, SECRET, s3_client
 
@@ -147,6 +148,10 @@ class Buckets:
             if "/leases/" in key:
                 self.client.delete_object(Bucket="acme-impex", Key=key)
 
+    def set_clock(self, seconds: int) -> None:
+        """Set the clock of the server so many seconds ahead."""
+        requests.post(f"{self.endpoint}/_later/{seconds}", timeout=30).raise_for_status()
+
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return all objects of a bucket by their keys."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -155,12 +160,13 @@ class Buckets:
 
 
 @pytest.fixture
-def buckets(moto: str) -> Buckets:
+def buckets(moto: str) -> Iterator[Buckets]:
     """Return the buckets of the state and of the packages, without any object."""
     found = Buckets(moto, s3_client(moto))
     for bucket in ("acme-impex", "acme-backup", "acme-releases"):
         found.empty(bucket)
-    return found
+    yield found
+    found.set_clock(0)
 
 
 @pytest.fixture

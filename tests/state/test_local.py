@@ -17,6 +17,7 @@ import pytest
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.state import database
 from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import is_running, lease, run_lease
@@ -53,6 +54,17 @@ def store_duration(state: State, fingerprint: str, seconds: float, **more: bool)
     attempt = state.note_job(state.intend(wanted, NOW), f"job-{fingerprint}-{seconds}", NOW)
     state.note_done(attempt, NOW + timedelta(seconds=seconds), **more)
     state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
+
+
+def test_writes_are_on_disk(tmp_path: Path, load_script: Any) -> None:
+    """SQLite waits for the disk, but in the module that the tests have changed."""
+    assert database.__file__
+    fresh = load_script(Path(database.__file__))
+
+    with closing(fresh.Database(tmp_path)) as opened:
+        [[number]] = opened.read("PRAGMA synchronous")
+
+    assert number == 2  # FULL
 
 
 def test_copy_without_journal_has_jobs(state: State, tmp_path: Path) -> None:

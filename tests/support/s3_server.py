@@ -2,7 +2,8 @@
 
 ``python s3_server.py [google]`` prints its address. ``GET /_requests`` returns what was asked since
 the start, as lines of method, path and status; ``POST /_lost/N`` lets the replies of the next N
-successful PUTs get lost. As ``google`` it knows the generations of Google's XML interface.
+successful PUTs get lost, ``POST /_later/N`` sets the clock of what is written from now on N seconds
+ahead. As ``google`` it knows the generations of Google's XML interface.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import io
 import socket
 import sys
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.s3 import models
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -38,6 +41,9 @@ class Server:
         self._lock = threading.Lock()
         self._log: list[str] = []
         self._lost = 0
+        self._ahead = timedelta()
+        now = models.utcnow
+        models.utcnow = lambda: now() + self._ahead
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -61,6 +67,8 @@ class Server:
     def _control(self, path: str, start: Callable[..., Any]) -> Iterable[bytes]:
         if path.startswith("/_lost/"):
             self._lost = int(path.rpartition("/")[2])
+        if path.startswith("/_later/"):
+            self._ahead = timedelta(seconds=int(path.rpartition("/")[2]))
         start("200 OK", [("Content-Type", "text/plain")])
         return ["\n".join(self._log).encode()]
 
