@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -71,9 +72,21 @@ def pytest_configure() -> None:
     """Take back that SIGINT is ignored, as in a shell's background job: children inherit that.
 
     Files and states are left to the system's memory: no test cuts the power, and disks are slow.
+    What is installed is read once, although every run looks for plugins in it.
     """
     os.fsync = lambda _: None
     database._SYNCHRONOUS = "OFF"
+    read, texts = PathDistribution.read_text, dict[tuple[str, str], "str | None"]()
+
+    def read_once(self: Any, name: str) -> str | None:
+        key = str(self._path), name
+        if f"{os.sep}site-packages{os.sep}" not in key[0]:
+            return read(self, name)
+        if key not in texts:
+            texts[key] = read(self, name)
+        return texts[key]
+
+    PathDistribution.read_text = read_once  # type: ignore[method-assign]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -62,14 +62,15 @@ def _distributions() -> Iterator[Distribution]:
 
 def _plugins(each: Distribution) -> list[Installed]:
     """Return the plugins that a distribution offers to this runner."""
-    folder = Path(str(getattr(each, "_path", "")))  # A damaged one has no name but its folder's.
+    folder = str(getattr(each, "_path", ""))  # A damaged one has no name but its folder's.
+    # Text: of hundreds of distributions hardly one needs a path.
+    file = os.path.join(folder, _FILE)  # noqa: PTH118
     try:
         text = each.read_text(_FILE)
-        if text is None and _is_refused(folder / _FILE):
-            return [_unreadable(folder, f"{folder / _FILE} cannot be read", certain=False)]
+        if text is None and _is_refused(file):
+            return [_unreadable(folder, f"{file} cannot be read", certain=False)]
     except Exception as error:  # noqa: BLE001 - a third-party finder may raise anything
-        reason = f"{folder / _FILE} cannot be read: {_describe(error)}"
-        return [_unreadable(folder, reason, certain=False)]
+        return [_unreadable(folder, f"{file} cannot be read: {_describe(error)}", certain=False)]
     if not text or not _OUR_GROUP.search(text):
         return []
     try:
@@ -83,13 +84,13 @@ def _plugins(each: Distribution) -> list[Installed]:
     return [Installed(point.name, name, version, point) for point in points]
 
 
-def _unreadable(folder: Path, error: str, *, certain: bool = True) -> Installed:
+def _unreadable(folder: str, error: str, *, certain: bool = True) -> Installed:
     """Return an entry for a distribution whose metadata cannot be read."""
-    name = normalized_name(folder.stem.partition("-")[0] or "unknown")
+    name = normalized_name(Path(folder).stem.partition("-")[0] or "unknown")
     return Installed(name, name, "", error=error, certain=certain)
 
 
-def _is_refused(file: Path) -> bool:
+def _is_refused(file: str) -> bool:
     return os.path.lexists(file) and not os.access(file, os.R_OK)
 
 

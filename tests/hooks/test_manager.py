@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import locale
 import logging
 import signal
@@ -10,8 +11,10 @@ import textwrap
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import pluggy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +22,16 @@ from hypothesis import strategies as st
 from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
 from spark_impex_runner.hooks import discovery
 from spark_impex_runner.hooks.discovery import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
-from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
+from spark_impex_runner.hooks.manager import PluginManager, Plugins, make_plugin_manager
 from spark_impex_runner.hooks.specs import hookimpl
+from spark_impex_runner.hooks.validation import check, implementations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 @pytest.fixture
@@ -66,6 +74,33 @@ def test_built_ins_offer_their_steps() -> None:
     assert {"checksum", "unzip"} <= set(plugins.registry.steps)
     assert {"adaptive", "fixed", "exponential"} <= set(plugins.registry.strategies)
     assert not [info for info in plugins.infos if info.error]
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, ESSENTIAL[0]])
+def test_built_ins_implement_hooks_as_they_are(name: str) -> None:
+    """Only other plugins are checked when they are loaded."""
+    plugins = make_plugin_manager()
+    plugin = plugins.manager.get_plugin(name).original
+
+    found = implementations(plugins.manager, plugin)
+
+    check(plugin, found)
+    assert tuple(sorted({each.hook for each in found})) == info(plugins, name).hooks
+
+
+@pytest.mark.parametrize(
+    "value", [None, "text", dict, GOOD, functools.partial(print), hookimpl(nothing)]
+)
+def test_only_marked_functions_are_hooks(value: object) -> None:
+    """As pluggy finds them, without its long look at everything else that a module has."""
+    module = ModuleType("plugin")
+    module.impex_register = value  # type: ignore[attr-defined]
+    manager = PluginManager()
+
+    found = manager.parse_hookimpl_opts(module, "impex_register")
+
+    assert found == pluggy.PluginManager.parse_hookimpl_opts(manager, module, "impex_register")
+    assert (found is not None) == hasattr(value, "impex_runner_impl")
 
 
 def test_installed_plugin_has_name_and_version(

@@ -6,14 +6,14 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jsonschema
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.hooks.registry import Offer, Registry
+from spark_impex_runner.hooks.registry import Offer, Registry, summary_of
 from spark_impex_runner.manifest.schema.compose import (
     REFERENCE,
     compose,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _Error = Any
 # How many results are cached: of ten thousand targets most are unlike any other.
 _MOST_CACHED = 4096
+_MOST_COMPILED = 8
 # A file without these keys may be an overlay.
 _NOT_IN_OVERLAYS = {"version", "connections"}
 _OVERLAY_HINT = "; if the file is an overlay, give it with -f, after its manifest"
@@ -115,14 +116,32 @@ class _Compiled:
     key_locations: Mapping[str, Sequence[str]]
 
 
-@lru_cache(maxsize=8)
+def _compiled(registry: Registry) -> _Compiled:
+    """Return the compiled schema, cached: to compose it takes longer than to validate."""
+    kinds = (registry.steps, registry.strategies, registry.notifiers, registry.reports)
+    offers = [
+        (name, summary_of(offer), getattr(offer, "options", None))
+        for kind in kinds
+        for name, offer in kind.items()
+    ]
+    key = repr(([len(kind) for kind in kinds], offers))
+    if key not in _COMPILED:
+        if len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.clear()
+        _COMPILED[key] = _compile(json.dumps(compose(registry), default=str))
+    return _COMPILED[key]
+
+
 def _compile(text: str) -> _Compiled:
-    """Compile a composed schema; cached, since compiling takes longer than validating."""
     composed, cache = json.loads(text), _ValidationCache()
     validator = cache.validator()
     written, resolved = validator(composed), validator(without_references(composed))
     walker = Walker(composed, partial(cache.is_valid, written))
     return _Compiled(cache, written, resolved, walker, key_locations(composed))
+
+
+# By the text of all that a schema is made of.
+_COMPILED: dict[str, _Compiled] = {}
 
 
 class Schema:
@@ -135,7 +154,7 @@ class Schema:
         strategies = _without_broken(registry.strategies, self._faults)
         notifiers = _without_broken(registry.notifiers, self._faults)
         usable = replace(registry, steps=steps, strategies=strategies, notifiers=notifiers)
-        self._compiled = _compile(json.dumps(compose(usable), default=str))
+        self._compiled = _compiled(usable)
         # Values repeat within a manifest, but hardly between manifests: clear to bound the memory.
         self._compiled.cache.fits.clear()
         self.key_locations = self._compiled.key_locations

@@ -7,7 +7,6 @@ where ``oneOf`` would only report that no alternative matches.
 
 from __future__ import annotations
 
-import copy
 import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -166,10 +165,8 @@ def _add_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
 
 def _options(offer: Offer, definition_name: str) -> Schema:
     """Return the options of ``offer`` as a definition at ``#/$defs/definition_name``."""
-    options = copy.deepcopy(dict(offer.options))
     # An $id would become the base of the $refs below it.
-    for key in ("$schema", "$id"):
-        options.pop(key, None)
+    options = _without(dict(offer.options), ("$schema", "$id"))
     schema = _with_references(_with_ref_prefix(options, f"#/$defs/{definition_name}"))
     for option in schema.get("properties", {}).values():
         # Only here: within alternatives, the loader's check for literal secrets words it better.
@@ -179,7 +176,7 @@ def _options(offer: Offer, definition_name: str) -> Schema:
 
 
 def _with_ref_prefix(schema: Any, root: str) -> Any:
-    """Return ``schema`` with its local ``$ref`` prefixed by ``root``."""
+    """Return a copy of ``schema`` with its local ``$ref`` prefixed by ``root``."""
     if isinstance(schema, list):
         return [_with_ref_prefix(item, root) for item in schema]
     if not isinstance(schema, dict):
