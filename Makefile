@@ -14,13 +14,13 @@ PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
 # How many tests run at a time: more than two cores have, since some wait for processes and locks.
-WORKERS ?= 3
+WORKERS ?= 4
 # What is imported is compiled once, whatever the environment says, and nothing else is.
 export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo site test test-busy lint types tests bench mutants dist wheel clean help
+.PHONY: demo site test test-busy lint types beside tests oldest bench mutants dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -55,7 +55,7 @@ wheel:
 # Linter, types and tests run side by side; the first that fails, fails all.
 test: wheel
 	$(INSTALL) "$$(ls $(WORK)/dist/*.whl)[test]"
-	$(MAKE) --no-print-directory --jobs lint types tests
+	$(MAKE) --no-print-directory --jobs lint types oldest tests
 
 lint:
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -64,12 +64,18 @@ types:
 	$(BIN)/mypy spark_impex_runner plugins
 
 # The tests run in a folder that holds no package source: what they import is the wheel.
-tests:
+beside:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
 	mkdir -p $(WORK)/schemas && cp schemas/*.json $(WORK)/schemas
+
+tests: beside
 	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
-	$(INSTALL) pluggy==1.5.0
-	cd $(WORK) && venv/bin/python -m pytest -q tests/hooks/test_manager.py tests/hooks/test_hooks.py
+
+# The hooks once more, with the oldest pluggy that the wheel accepts.
+oldest: beside
+	$(INSTALL) --target $(WORK)/oldest pluggy==1.5.0
+	cd $(WORK) && PYTHONPATH=$(CURDIR)/$(WORK)/oldest venv/bin/python -m pytest -q \
+		-p no:cacheprovider tests/hooks/test_manager.py tests/hooks/test_hooks.py
 
 # No test depends on the machine's speed. Each loop ends when the shell that started it has ended.
 test-busy:

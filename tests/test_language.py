@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def names(path: Path) -> Iterator[str]:
             yield node.attr
 
 
+@cache
 def invented(name: str) -> bool:
     """Return whether a word of a name is one that nobody else uses."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)

@@ -127,4 +127,4 @@ class Runs(RuleBasedStateMachine):
 
 
 TestRuns = Runs.TestCase
-TestRuns.settings = settings(max_examples=8, stateful_step_count=12)
+TestRuns.settings = settings(max_examples=6, stateful_step_count=12)

@@ -83,7 +83,7 @@ def fault_scripts(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE
     return list(faults.values())
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=fault_scripts())
 def test_any_transient_faults_give_one_job(
     run_with: Any, tmp_path: Path, faults: list[str]
@@ -96,7 +96,7 @@ def test_any_transient_faults_give_one_job(
     assert receipt.verify(tmp_path / "exports/a") == []
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=fault_scripts(SURVIVABLE_LISTINGS))
 def test_any_transient_faults_resolve_patterns(
     run_with: Any, tmp_path: Path, faults: list[str]

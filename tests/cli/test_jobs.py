@@ -376,8 +376,11 @@ def test_cancel_by_id_during_a_run(shell: Any, tenant: Sandbox, left: str) -> No
     assert max(map(len, done.out.splitlines())) <= 80
 
 
-def test_cancel_by_id_asks_every_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
+def test_cancel_by_id_asks_every_tenant(
+    shell: Any, tenant: Sandbox, lost: str, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tenant that cannot be asked hides no job of another one, and is named if none knows it."""
+    monkeypatch.setattr("spark_impex_runner.clock.Clock", lambda: clock)
     path = shell.folder / "m.yaml"
     away = "connections: {away: {base_url: 'http://127.0.0.1:1/a', timeout: 1s}, "
     text = path.read_text().replace("connections: {", away)

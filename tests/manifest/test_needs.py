@@ -16,10 +16,12 @@ PAIRS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 def graph(edges: set[tuple[int, int]], size: int = 7) -> Graph:
     """Return a graph of targets named by numbers; each edge is a need."""
+    needs: dict[int, list[str]] = {number: [] for number in range(size)}
+    for start, end in sorted(edges):
+        needs[start].append(str(end))
     targets = []
     for number in range(size):
-        needs = [str(end) for start, end in sorted(edges) if start == number]
-        data = {"name": str(number), "needs": needs}
+        data = {"name": str(number), "needs": needs[number]}
         own = frozenset(data)
         targets.append(ExpandedTarget(str(number), str(number), number, Path(), data, own))
     return Graph(targets)

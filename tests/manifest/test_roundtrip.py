@@ -171,7 +171,7 @@ def written(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=60, suppress_health_check=FIXTURES)
+@settings(max_examples=40, suppress_health_check=FIXTURES)
 @given(data=manifests(), flow=st.booleans())
 def test_models_have_the_written_values(
     tmp_path: Path, case_settings: Settings, data: dict[str, Any], flow: bool
@@ -246,7 +246,7 @@ def mutated(draw: st.DrawFn, data: Any) -> Any:
     return draw(WRONG)
 
 
-@settings(max_examples=150, suppress_health_check=FIXTURES)
+@settings(max_examples=75, suppress_health_check=FIXTURES)
 @given(data=mutated(SECRET), flow=st.booleans(), end=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_errors_are_one_line_without_secrets(
     tmp_path: Path, case_settings: Settings, data: Any, flow: bool, end: str

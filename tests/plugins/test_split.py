@@ -185,7 +185,7 @@ def test_failed_listing_is_reported(ask: Ask) -> None:
 SIZES = st.lists(st.sampled_from([0, 9_000, 20_000]), min_size=1, max_size=3)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     services=st.dictionaries(st.sampled_from(["a/s", "a/t", "b/s"]), SIZES, min_size=1),
     limit=st.sampled_from([12_000, 20_000, 32_000, 60_000]),

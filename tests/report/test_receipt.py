@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
 
 
@@ -134,7 +135,7 @@ def test_other_path_is_reported(delivered: Path) -> None:
         {
             "version": st.just(1),
             "artifacts": st.lists(
-                st.fixed_dictionaries({"name": JSON, "size": JSON, "sha256": JSON})
+                st.fixed_dictionaries({"name": JSON, "size": JSON, "sha256": JSON}), max_size=4
             ),
         }
     )

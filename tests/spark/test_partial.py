@@ -331,7 +331,7 @@ FAULT_SEQUENCES = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=FAULT_SEQUENCES)
 def test_any_cuts_give_whole_file(served: Any, tmp_path: Path, sequence: list[str]) -> None:
     """Whatever happens on the way, the hash of the whole agrees in the end."""
@@ -511,7 +511,7 @@ KINDS += ["other place", "other length", "other version"]
 CUTS = st.sampled_from(range(0, len(SERVED) + 1, 20_000))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), CUTS), min_size=1))
 def test_any_reply_keeps_file_correct(
     session_to: Any, tmp_path: Path, script: Any, reply: Any, answers: list[tuple[str, int]]

@@ -223,4 +223,4 @@ def content(state: State) -> dict[str, Any]:
 
 
 TestBothStorages = BothStorages.TestCase
-TestBothStorages.settings = settings(max_examples=15, stateful_step_count=20)
+TestBothStorages.settings = settings(max_examples=10, stateful_step_count=20)

@@ -163,4 +163,4 @@ class Contention(RuleBasedStateMachine):
 
 
 TestContention = Contention.TestCase
-TestContention.settings = settings(max_examples=60, stateful_step_count=40)
+TestContention.settings = settings(max_examples=30, stateful_step_count=40)
