@@ -79,7 +79,7 @@ def impex_run_step(
     from .inventory import Inventory  # noqa: PLC0415
 
     inventory = Inventory.of(job, step.options.get("folders"))
-    left = tools.first_of(inventory.missing, _NAMED, "; ")
+    left = tools.one_line(tools.first_of(inventory.missing, _NAMED, "; "), limit=2000)
     if left and step.options.get("missing") == "fail":
         raise errors.StepError(f"not saved: {left} (missing: fail)")
     try:

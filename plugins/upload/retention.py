@@ -61,7 +61,7 @@ def prune(
         if found is not None:
             own[name] = found
     old = outdated(own, options["keep"], present)
-    signed = _last_signed(store, own, present, check) if old else ""
+    signed = _last_signed(store, {**own, options["prefix"]: present}, check) if old else ""
     removed, retained = 0, []
     for name in old:
         if name == signed:
@@ -86,12 +86,8 @@ def _lock_of(store: Store, name: str, known: Listing, check: Callable[[], None])
     return ""
 
 
-def _last_signed(
-    store: Store, own: Mapping[str, Listing], present: Listing, check: Callable[[], None]
-) -> str:
-    """Return the folder of the newest signed delivery, empty if that is the current one or none."""
-    if models.EVIDENCE in present.files:
-        return ""
+def _last_signed(store: Store, own: Mapping[str, Listing], check: Callable[[], None]) -> str:
+    """Return the folder of the newest signed delivery, empty if there is none."""
     newest_first = sorted(own.items(), key=lambda each: (each[1].at, each[0]), reverse=True)
     signed = (
         name

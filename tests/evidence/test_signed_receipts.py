@@ -200,3 +200,21 @@ def test_key_is_written_nowhere(promotion: Promotion) -> None:
 
     files = [each for each in promotion.folder.rglob("*") if each.is_file()]
     assert [each.name for each in files if secret in each.read_bytes()] == ["key.pem"]
+
+
+def test_retention_keeps_the_last_signed_delivery(promotion: Promotion) -> None:
+    """A backup that later ones replace stays if these are not signed, until one is again."""
+    upload = "{uses: upload, with: {to: backup, prefix: '${run.id}', keep: {last: 1}}}"
+    steps = f"{{uses: checksum}}, {{uses: unzip}}, {upload}"
+    promotion.write(steps)
+    signed = promotion.run(fresh=True).run_id
+    promotion.manifest.write_text(promotion.manifest.read_text().replace("sign:", "x-sign:"))
+    others = [promotion.run(fresh=True) for _ in range(2)]
+    kept = {each.name for each in (promotion.folder / "backup").iterdir()}
+    promotion.write(steps)
+    last = promotion.run(fresh=True)
+
+    assert kept == {signed, others[1].run_id}
+    told = others[1].results[0].steps[-1].message
+    assert told.endswith(f"1 old delivery removed, {signed} kept as the last signed delivery")
+    assert {each.name for each in (promotion.folder / "backup").iterdir()} == {last.run_id}
