@@ -53,6 +53,7 @@ TOOLS = {
     "Interrupts": "stop_check",
     "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified "
     "requested_versions UnknownVersionsError",
+    "Imports": "read_exported exported_now list_destination forecast_import",
     "Errors of a tenant": "is_unknown_job may_have_created_job",
     "Finished runs": "headline run_outcome time_span",
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 from .lock import Lock, import_entry, package_entry
-from .mapping import contents_of, describe, mappings_for
+from .mapping import contents_of, mappings_for
 from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
+from .prediction import SHOWN, describe, name_identical, predict, predict_plan, to_send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .backup import Backup
     from .importer import Import, ImportRecord, ImportRequest
@@ -50,8 +52,8 @@ def impex_run_step(
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
-    """Describe the import, for the step ``import`` only."""
+def impex_plan_step(job: models.Job, step: models.Step) -> models.PlannedStep | None:
+    """Describe the import and predict its outcome, for the step ``import`` only."""
     if step.uses != NAME:
         return None
     options = step.options
@@ -70,7 +72,7 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
         parts.append(f"what it changes there is exported first, to {job.target.output / 'backup'}")
     if options.get("gate") == "manual" and to not in job.run.approved:
         parts.append(f"held for --approve {to}")
-    return "; ".join(parts)
+    return models.PlannedStep(NAME, "; ".join(parts), services=predict_plan(job, options))
 
 
 def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifact) -> StepOutput:
@@ -79,45 +81,39 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     from . import importer  # noqa: PLC0415
 
     _check_size(options, package)
-    contents = contents_of(job, package)
-    other_contents = [contents_of(job, each) for each in job.packages if each.name != package.name]
-    mappings = mappings_for(options.get("services"), contents, other_contents)
+    exported = contents_of(job, package)
+    others = (each for each in job.packages if each.name != package.name)
+    other_contents = [contents_of(job, each).versions for each in others]
+    mappings = mappings_for(options.get("services"), exported.versions, other_contents)
     if not mappings:
         return StepOutput(message=f"{package.name}: contains none of the services")
-    lock = _lock(job, options)
     # Of the file as it is now: an earlier step may have changed it since the download.
     sha256 = tools.file_digests(package.path, ["sha256"], tools.stop_check(job))["sha256"]
-    if lock:
-        # Also without only_locked: a broken lock file must fail before the import, not after it.
-        known = {each["sha256"] for each in lock.read()}
-        if options.get("only_locked", False) and sha256 not in known:
-            raise errors.StepError(
-                f"{package.name} is not in {lock.path}: sha256 {sha256} is not locked; "
-                "import it first without only_locked, which adds it"
-            )
-    spark, to = job.run.connect(options["to"]), options["to"]
-    package_import = importer.Import(job, spark, _request(options, package, sha256, mappings))
-    before = package_import.reconcile()
-    # An approval covers what the import does, too: a changed manifest needs a new one.
-    does = {"mapping": mappings, "if_present": options.get("if_present", "abort")}
-    if options.get("gate") == "manual" and not before.job_id:
-        _require_approval(job, package, models.Held(to, sha256, does), contents)
+    is_locked = _check_lock(job, options, package, sha256)
+    spark = job.run.connect(options["to"])
+    request = _request(options, package, sha256, mappings, exported.versions)
+    before = importer.Import(job, spark, request).reconcile()
+    left_out = ""
+    # Not asked about an import that was sent: the destination may have a part of it by now.
+    if not before.job_id:
+        forecasts = predict(spark, exported, mappings, request.if_present)
+        request = replace(request, sent=to_send(mappings, forecasts))
+        left_out = name_identical(forecasts)
+        if not request.sent:
+            return _nothing_sent(job, options, request, is_locked=is_locked)
+        if options.get("gate") == "manual":
+            _require_approval(job, package, request, forecasts)
+    package_import = importer.Import(job, spark, request)
     backup = _backup(job, package_import) if options.get("before") == "backup" else None
     record = _run(job, package_import)
-    locked = None
-    if lock and (backup or not options.get("only_locked", False)):
-        entry = package_entry(job, package, sha256, contents)
-        done = import_entry(to, spark.url, record, job.approved)
-        done |= {"backup": backup.entry(job, lock.path)} if backup else {}
-        locked = lock.add(entry, done)
-    imported = models.Imported(
-        package.name, sha256, to, spark.url, record.job_id, record.at, locked
-    )
-    when = f"imported to {to} by job {record.job_id}"
+    imported = _record(job, options, request, record, backup)
+    when = f"imported to {request.to} by job {record.job_id}"
     if before.done:
         message = f"{package.name}: already {when} at {record.at}, not sent again"
     else:
         message = f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
+    if left_out:
+        message += f"; identical there, not sent: {left_out}"
     if backup and backup.services:
         message += f"; {', '.join(backup.services)} as before in {backup.folder}"
     made = backup.artifact(job) if backup else ()
@@ -141,13 +137,76 @@ def _run(job: models.Job, package_import: Import) -> ImportRecord:
         raise
 
 
+def _check_lock(
+    job: models.Job, options: Mapping[str, Any], package: models.Artifact, sha256: str
+) -> bool:
+    """Return whether a package is in the lock file; raise ``StepError`` if it must be and is not.
+
+    Also without only_locked: a broken lock file must fail before the import, not after it.
+    """
+    lock = _lock(job, options)
+    known = {each["sha256"] for each in lock.read()} if lock else set()
+    if lock and options.get("only_locked", False) and sha256 not in known:
+        raise errors.StepError(
+            f"{package.name} is not in {lock.path}: sha256 {sha256} is not locked; "
+            "import it first without only_locked, which adds it"
+        )
+    return sha256 in known
+
+
+def _nothing_sent(
+    job: models.Job,
+    options: Mapping[str, Any],
+    request: ImportRequest,
+    *,
+    is_locked: bool,
+) -> StepOutput:
+    """Report that the destination has all services already.
+
+    The package is locked all the same, without a job, or a later step could not take it.
+    """
+    from .importer import ImportRecord  # noqa: PLC0415
+
+    imports = []
+    if options.get("lock") and not options.get("only_locked", False) and not is_locked:
+        at = job.run.connect(request.to).clock.now().isoformat(timespec="seconds")
+        imports = [_record(job, options, request, ImportRecord(at=at, done=True))]
+    names = tools.first_of([each["source"] for each in request.mappings], SHOWN)
+    message = f"{request.name}: nothing sent, {request.to} has identical versions of {names}"
+    return StepOutput(message=message, imports=imports)
+
+
+def _record(
+    job: models.Job,
+    options: Mapping[str, Any],
+    request: ImportRequest,
+    record: ImportRecord,
+    backup: Backup | None = None,
+) -> models.Imported:
+    """Add an import to the lock file, if there is one to write; return it for the records."""
+    url, locked, lock = job.run.connect(request.to).url, None, _lock(job, options)
+    if lock and (backup or not options.get("only_locked", False)):
+        done = import_entry(request.to, url, record, job.approved)
+        done |= {"backup": backup.entry(job, lock.path)} if backup else {}
+        locked = lock.add(package_entry(job, request), done)
+    return models.Imported(
+        request.name, request.sha256, request.to, url, record.job_id, record.at, locked
+    )
+
+
 def _require_approval(
-    job: models.Job, package: models.Artifact, held: models.Held, contents: Contents
+    job: models.Job,
+    package: models.Artifact,
+    request: ImportRequest,
+    forecasts: Sequence[models.ServiceForecast],
 ) -> None:
+    # An approval covers what the import does, too: a changed manifest needs a new one.
+    does = {"mapping": request.mappings, "if_present": request.if_present}
+    held = models.Held(request.to, request.sha256, does)
     if job.approval.get(package.name) != held:
         raise errors.HeldError(
             f"{package.name} (sha256 {held.sha256}) awaits approval for the import "
-            f"to {held.to}: {describe(contents)}",
+            f"to {held.to}: {describe(forecasts)}",
             held.to,
             sha256=held.sha256,
             does=held.does,
@@ -175,14 +234,18 @@ def _request(
     package: models.Artifact,
     sha256: str,
     mappings: list[dict[str, str]],
+    contents: Contents,
 ) -> ImportRequest:
     from .importer import ImportRequest  # noqa: PLC0415
 
     return ImportRequest(
+        name=package.name,
         path=package.path,
         sha256=sha256,
+        contents=contents,
         to=options["to"],
         mappings=mappings,
+        sent=mappings,
         if_present=options.get("if_present", "abort"),
         source_system=options.get("source_system"),
         deadline=tools.parse_duration(options.get("deadline", DEADLINE)),

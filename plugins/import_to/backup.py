@@ -102,7 +102,7 @@ def _read(job: models.Job, imported: Import) -> Backup | None:
 def _planned(job: models.Job, imported: Import, now: datetime) -> Backup:
     """Return what has to be exported, by the destination's listing as it is now."""
     there = {f"{each.folder}/{each.service}" for each in imported.spark.list_services()}
-    targets = dict.fromkeys(each["target"] for each in imported.request.mappings)
+    targets = dict.fromkeys(each["target"] for each in imported.request.sent)
     # The run in the name: a later import of the same bytes must not replace this backup.
     folder = f"backup/{imported.request.to}-{job.run.id}-{imported.key[:8]}"
     services = [each for each in targets if each in there]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner import Spark
 
-    from .mapping import Mapping
+    from .mapping import Contents, Mapping
 
 # The tenant lists jobs that ended within the last hour; the margin covers a slow upload.
 _LISTED = timedelta(minutes=50)
@@ -53,12 +53,19 @@ class ImportRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What to import, and how; ``sha256`` is the digest of the file at ``path``."""
+    """What to import, and how; ``sha256`` is the digest of the file at ``path``.
 
+    ``contents`` are the versions in it. ``mappings`` identify the import; ``sent`` are those of
+    services that are not identical at the destination.
+    """
+
+    name: str
     path: Path
     sha256: str
+    contents: Contents
     to: str
     mappings: list[Mapping]
+    sent: list[Mapping]
     if_present: str
     source_system: str | None
     deadline: float
@@ -181,7 +188,7 @@ class Import:
         self._save(ImportRecord(correlation_id, self._now().isoformat(timespec="seconds")))
         try:
             reply = imports.initiate(
-                request.mappings,
+                request.sent,
                 request.path,
                 if_present=request.if_present,
                 source_system=request.source_system,

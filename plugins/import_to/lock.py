@@ -14,8 +14,7 @@ from spark_impex_runner import errors, models, tools
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .importer import ImportRecord
-    from .mapping import Contents
+    from .importer import ImportRecord, ImportRequest
 
 VERSION = 1
 
@@ -82,21 +81,19 @@ def _is_valid(package: Any) -> bool:
     return isinstance(package["sha256"], str) and isinstance(package["imports"], list)
 
 
-def package_entry(
-    job: models.Job, package: models.Artifact, sha256: str, contents: Contents
-) -> dict[str, Any]:
+def package_entry(job: models.Job, request: ImportRequest) -> dict[str, Any]:
     """Return the lock file's entry of a package."""
     return {
-        "sha256": sha256,
-        "name": package.name,
-        "size": package.path.stat().st_size,
+        "sha256": request.sha256,
+        "name": request.name,
+        "size": request.path.stat().st_size,
         "source": {
             "tenant": job.tenant,
             "job_ids": list(job.parts) or [job.id],
             "target": job.target.name,
         },
         "service_versions": [
-            {"uri": each.uri, "version_id": each.version_id or None} for each in contents
+            {"uri": each.uri, "version_id": each.version_id or None} for each in request.contents
         ],
     }
 

@@ -7,47 +7,37 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
-    import zipfile
     from collections.abc import Sequence
 
 
-# A package's manifest is small; this bounds the memory for a malicious one.
-_MAX_MANIFEST = 16 << 20
+# The tenant's own limit of a package is 200 MiB compressed.
+_MAX_TOTAL, _MAX_FILES = 2 << 30, 100_000
 _SHOWN = 5
 
 Contents = tuple["models.ServiceVersion", ...]
 Mapping = dict[str, str]
 
 
-def contents_of(job: models.Job, package: models.Artifact) -> Contents:
+def contents_of(job: models.Job, package: models.Artifact) -> models.ExportedVersions:
     """Return the versions that a package's own manifest lists, else those of the job's status.
 
     The layout of a ``migrate`` package is not published, so it may have no manifest. Raises
     ``StepError`` if the package is not a ZIP file.
     """
-    with (
-        tools.package_errors(package),
-        package.path.open("rb") as stream,
-        tools.open_zip(stream) as archive,
-    ):
-        text = _manifest(archive)
+    budget = tools.ReadBudget(_MAX_TOTAL, _MAX_FILES, job.stopping)
     try:
-        versions = tools.parse_status(tools.parse_json(text)).service_versions if text else ()
-    except errors.SparkSdkError:  # JSON, but not a manifest in the documented form.
-        versions = ()
+        with (
+            tools.package_errors(package, tools.DamagedFileError, tools.OverLimitError),
+            package.path.open("rb") as stream,
+            tools.ArchiveReader.open(stream, budget) as reader,
+        ):
+            found = tools.read_exported(reader)
     except ValueError as error:
         reason = tools.one_line(str(error))
         raise errors.StepError(f"{package.name}: the package is broken: {reason}") from error
-    return versions or (job.status.service_versions if job.status else ())
-
-
-def _manifest(archive: zipfile.ZipFile) -> bytes:
-    """Return the bytes of ``{tenant}/manifest.json``, empty if there is no such entry."""
-    for info in archive.infolist():
-        if info.filename.endswith("/manifest.json") and info.filename.count("/") == 1:
-            with archive.open(info) as stream:
-                return stream.read(_MAX_MANIFEST)
-    return b""
+    if found.versions or not job.status:
+        return found
+    return models.ExportedVersions(job.status.service_versions)
 
 
 def mappings_for(

@@ -57,7 +57,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     for path in arguments.manifests:
         with prepare(path, options, clock, context.masker) as prepared:
             items = forecast(prepared, options, clock)
-            changes = changes or any(item.action != "unchanged" for item in items)
+            changes = changes or any(item.changes for item in items)
             faulty = faulty or any(step.problem for item in items for step in item.steps)
             if as_json:
                 data = plan.as_data(prepared.run, items)

@@ -25,6 +25,7 @@ from spark_impex_runner.state.keys import fingerprint, size_class, target_key, t
 from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -44,7 +45,8 @@ class _Receipt:
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
     """Return what a run of the plan would do now, without starting anything.
 
-    A tenant is asked only for targets with ``skip_unchanged`` that were delivered before.
+    A tenant is asked only for targets with ``skip_unchanged`` that were delivered before, and by
+    steps whose forecast needs the listing of the tenants between which they move services.
     """
     jobs = [(item, new_job(item, prepared, clock)) for item in prepared.plan]
     # A plan must not leave a trace.
@@ -55,10 +57,16 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
             forecasts = [
                 _with_usual(_forecast(item, job, context), job, state) for item, job in jobs
             ]
+            jobs = [
+                (item, _with_packages(job, each, state))
+                for each, (item, job) in zip(forecasts, jobs, strict=True)
+            ]
     else:
         forecasts = [_forecast(item, job) for item, job in jobs]
     return tuple(
-        each if each.action == "unchanged" else _with_work(each, job, prepared.hooks)
+        replace(each, changes=False)
+        if each.action == "unchanged"
+        else _with_work(each, job, prepared.hooks)
         for each, (_, job) in zip(forecasts, jobs, strict=True)
     )
 
@@ -70,13 +78,37 @@ def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:
     return replace(forecast, usual=usual)
 
 
+def _with_packages(job: Job, forecast: Forecast, state: State) -> Job:
+    """Return a job with the packages that an earlier run has downloaded, if a run resumes it."""
+    earlier = state.unfinished(target_key(job)) if forecast.action == "adopt" else None
+    if earlier is None or not earlier.delivered:
+        return job
+    artifacts = state.artifacts(earlier)
+    complete = all(each.path.exists() for each in artifacts)
+    return replace(job, artifacts=artifacts) if complete else job
+
+
 def _with_work(forecast: Forecast, job: Job, hooks: Plugins) -> Forecast:
     """Return a forecast with what the steps would do, and the delivery that would be replaced."""
+    steps = _steps(job, hooks)
     receipt = _receipt(job.target.output)
     # A resumed job may have left the receipt itself, such as when it was held.
     replaced = receipt and (not forecast.job_id or receipt.job_id != forecast.job_id)
     finished = receipt.finished if receipt and replaced else None
-    return replace(forecast, steps=_steps(job, hooks), replaces=finished)
+    changes = _changes(job, steps, hooks)
+    return replace(forecast, steps=steps, replaces=finished, changes=changes)
+
+
+def _changes(job: Job, planned: Sequence[PlannedStep], hooks: Plugins) -> bool:
+    """Return whether a run would change anything besides the output.
+
+    An export whose imports find everything identical does not, unless another step delivers it.
+    """
+    busy = {each.uses for each in planned if not each.does_nothing}
+    idle = {each.uses for each in planned} - busy
+    offers = hooks.registry.steps
+    delivering = {each.uses for each in job.target.steps if offers[each.uses].delivers}
+    return not idle or bool(delivering - idle)
 
 
 def _receipt(output: Path) -> _Receipt | None:
@@ -100,11 +132,13 @@ def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
 def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
     try:
         answer = hooks.call("impex_plan_step", job=job, step=step)
-        if not isinstance(answer, str) or not answer or "\n" in answer:
+        planned = answer if isinstance(answer, PlannedStep) else PlannedStep(step.uses, answer)
+        line = planned.summary
+        if not isinstance(line, str) or not line or "\n" in line:
             raise hooks.invalid_answer("impex_plan_step", answer, "a line of text")
     except ImpexError as error:
         return PlannedStep(step.uses, problem=str(error))
-    return PlannedStep(step.uses, answer)
+    return replace(planned, uses=step.uses)
 
 
 def _forecast(planned: PlannedTarget, job: Job, context: Context | None = None) -> Forecast:

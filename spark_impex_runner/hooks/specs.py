@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Change,
         Imported,
         Job,
+        PlannedStep,
         Poll,
         Request,
         Run,
@@ -101,12 +102,14 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
 
 
 @hookspec(firstresult=True)
-def impex_plan_step(job: Job, step: Step) -> str | None:
+def impex_plan_step(job: Job, step: Step) -> str | PlannedStep | None:
     """Return one line that describes what a step would do, for ``impex plan``. First result.
 
     Answer only when ``step.uses`` is yours; called only for steps registered with
-    ``dry_run=True``. Write nothing and send nothing. Raise ``StepError`` if the options cannot
-    work.
+    ``dry_run=True``. Return a ``PlannedStep`` to add forecasts of services. Write
+    nothing, and send nothing but questions: a tenant that does not answer is said in the line, and
+    is no error. ``job.artifacts`` are what an earlier run has delivered, if a run would resume
+    that. Raise ``StepError`` if the options cannot work.
     """
 
 

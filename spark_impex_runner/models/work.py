@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from spark_impex_runner.models.imports import ServiceForecast
     from spark_impex_runner.models.manifest import Manifest, Target
     from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status
 
@@ -74,11 +75,18 @@ class PlannedStep:
         uses: The name of the step.
         summary: One line about what it would do.
         problem: One line about why it cannot do that; else empty.
+        services: What an import would do with each service at its destination.
     """
 
     uses: str
     summary: str = ""
     problem: str = ""
+    services: tuple[ServiceForecast, ...] = ()
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether all services of an import are identical at its destination."""
+        return bool(self.services) and all(each.is_identical for each in self.services)
 
     @property
     def told(self) -> str:
@@ -102,6 +110,9 @@ class Forecast:
             None without any.
         replaces: When the delivery in the output that a run would replace was complete, in UTC;
             None if there is none.
+        changes: Whether a run would change anything: not if the target is unchanged, nor if it
+            only exports what is identical wherever its steps bring it.
+        warnings: One line each about what may go wrong with the export, and what to do.
     """
 
     planned: PlannedTarget
@@ -111,6 +122,8 @@ class Forecast:
     steps: tuple[PlannedStep, ...] = ()
     usual: float | None = None
     replaces: datetime | None = None
+    changes: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

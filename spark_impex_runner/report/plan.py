@@ -11,15 +11,16 @@ from spark_impex_runner.report.figures import format_duration, shown_path
 from spark_impex_runner.text import counted, escaped_line, first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from spark_impex_runner.models import Forecast, Run
+    from spark_impex_runner.models import Forecast, PlannedStep, Run
 
 # The words for people; scripts read ``adopt``.
 _ACTIONS = {"create": "create", "adopt": "resume", "unchanged": "unchanged"}
 # So many services of an entry are listed: a pattern may match hundreds.
 _SHOWN = 5
 _OUTPUTS_SHOWN = 3
+_SERVICES_SHOWN = 20
 
 
 def render(run: Run, plan: Sequence[Forecast], *, verbose: bool = False) -> str:
@@ -28,7 +29,7 @@ def render(run: Run, plan: Sequence[Forecast], *, verbose: bool = False) -> str:
     A ``verbose`` one has the request bodies, exactly as they will be sent.
     """
     # Resolving entries and finding unchanged targets may have sent requests to the tenant.
-    has_asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
+    has_asked = any(_has_asked(item) for item in plan)
     end = "no job was created" if has_asked else "nothing was sent"
     count = Counter(item.action for item in plan)
     actions = ", ".join(f"{word} {count[name]}" for name, word in _ACTIONS.items() if count[name])
@@ -36,6 +37,12 @@ def render(run: Run, plan: Sequence[Forecast], *, verbose: bool = False) -> str:
     targets = (_target(item, verbose=verbose) for item in plan)
     # The counts once more: the first line of a long plan has left the screen.
     return "\n\n".join([escaped_line(head), *targets, f"{actions}; {end}"])
+
+
+def _has_asked(item: Forecast) -> bool:
+    target = item.planned.target
+    forecasts = any(step.services for step in item.steps)
+    return bool(item.planned.resolved) or target.skip_unchanged or forecasts
 
 
 def _replaced(plan: Sequence[Forecast]) -> str:
@@ -75,12 +82,22 @@ def _target(item: Forecast, *, verbose: bool) -> str:
         ("output", output),
         ("needs", ", ".join(target.needs)),
         ("steps", ", ".join(step.uses for step in target.steps)),
-        *(("would", f"{step.uses}: {step.summary}") for step in item.steps if not step.problem),
+        *(row for step in item.steps if not step.problem for row in _would(step, verbose=verbose)),
         *(("fails", f"{step.uses}: {step.problem}") for step in item.steps if step.problem),
         *((("POST", planned.url), ("body", planned.body)) if verbose else ()),
     ]
     lines = (f"  {key:<9}{escaped_line(text)}" for key, text in rows if text)
     return "\n".join([_action(item), *lines])
+
+
+def _would(step: PlannedStep, *, verbose: bool) -> Iterator[tuple[str, str]]:
+    """Yield the line of a step, and one for each service; what would fail comes first."""
+    yield "would", f"{step.uses}: {step.summary}"
+    services = sorted(step.services, key=lambda each: not each.fails)
+    most = len(services) if verbose else _SERVICES_SHOWN
+    yield from (("", f"  {each.line}") for each in services[:most])
+    if more := len(services[most:]):
+        yield "", f"  … {counted(more, 'more service')}; -v shows all"
 
 
 def _action(item: Forecast) -> str:
@@ -111,6 +128,7 @@ def _target_data(item: Forecast) -> dict[str, Any]:
     return {
         "name": target.name,
         "action": item.action,
+        "changes": item.changes,
         "job_id": item.job_id,
         "note": item.note,
         "usual_seconds": item.usual,
@@ -125,7 +143,12 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "needs": list(target.needs),
         "steps": [step.uses for step in target.steps],
         "would": [
-            {"step": step.uses, "told": step.summary, "problem": step.problem}
+            {
+                "step": step.uses,
+                "told": step.summary,
+                "problem": step.problem,
+                "services": [each.as_data() for each in step.services],
+            }
             for step in item.steps
         ],
     }

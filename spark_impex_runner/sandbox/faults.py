@@ -36,6 +36,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "imported": ("GET", r"/[^/]+/api/v4/import/[^/]+/status"),
     "search": ("POST", r"/[^/]+/api/v3/services/search"),
     "versions": ("GET", r"/api/v1/product/[^/]+/engines/getversions/[^/]+"),
+    "exists": ("GET", r"/[^/]+/api/v3/folders/[^/]+/services/[^/]+/exists"),
+    "folder": ("POST", r"/api/v1/product/isproductexists/[^/]+"),
     "details": ("GET", r"/api/v1/product/[^/]+/engines/get/.+"),
     "folders": ("POST", r"/api/v1/product/list"),
     "transforms": ("POST", r"/[^/]+/api/v4/transform/list/[^/]+"),

@@ -15,7 +15,7 @@ from spark_impex_runner.digests import sha256
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Artifact, Step
+from spark_impex_runner.models import Artifact, PlannedStep, Step
 from spark_impex_runner.testing.options import (
     manifest,
     referring,
@@ -202,13 +202,14 @@ class StepConformance(RehearsalConformance):
                 blocked_network() as tried,
                 isolated_folders(job.target.output.parent / "elsewhere") as folders,
             ):
-                line = caller(job=job, step=Step(self.name, options))
+                answer = caller(job=job, step=Step(self.name, options))
                 require(
                     not folders.written(), f"{shown(options)}: a dry run leaves {folders.written()}"
                 )
             require(not tried, f"{shown(options)}: a dry run connects to {', '.join(tried)}")
             changed = difference(before, content(job.target.output))
             require(not changed, f"{shown(options)}: a dry run writes {changed}")
+            line = answer.summary if isinstance(answer, PlannedStep) else answer
             good = isinstance(line, str) and line and "\n" not in line
             require(good, f"{shown(options)}: a dry run says {line!r} instead of one line")
 

@@ -46,12 +46,14 @@ from spark_impex_runner.spark.completeness import is_unspecified
 from spark_impex_runner.spark.completeness import missing as missing_items
 from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.failures import may_have_created as may_have_created_job
+from spark_impex_runner.spark.import_forecast import forecast_import
 from spark_impex_runner.spark.requested import UnknownVersionsError, requested_versions
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.tools.destination import exported_now, list_destination, read_exported
 from spark_impex_runner.tools.evidence import signed_digests
 from spark_impex_runner.tools.packages import package_errors, package_readers
 from spark_impex_runner.tools.stop import stop_check
@@ -74,15 +76,18 @@ __all__ = [
     "counted",
     "did_you_mean",
     "digest_of",
+    "exported_now",
     "file_digests",
     "file_lock",
     "files_below",
     "first_of",
     "folder_digest",
+    "forecast_import",
     "headline",
     "is_loopback",
     "is_unknown_job",
     "is_unspecified",
+    "list_destination",
     "may_have_created_job",
     "missing_items",
     "one_line",
@@ -98,6 +103,7 @@ __all__ = [
     "parse_status",
     "quoted",
     "raw_entry_name",
+    "read_exported",
     "requested_versions",
     "require_space",
     "run_outcome",

@@ -242,8 +242,9 @@ def test_json_plan_describes_steps(shell: Any) -> None:
             "step": "package_check",
             "told": "verify each package by the checksums in it, reading up to 2GiB",
             "problem": "",
+            "services": [],
         },
-        {"step": "send", "told": "", "problem": "to: there is no such place"},
+        {"step": "send", "told": "", "problem": "to: there is no such place", "services": []},
     ]
 
 

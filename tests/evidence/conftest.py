@@ -74,6 +74,7 @@ class Promotion:
 
     folder: Path
     patch: pytest.MonkeyPatch
+    prod: Sandbox
 
     @property
     def release(self) -> Path:
@@ -117,10 +118,11 @@ def promotion(keys: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Promotion
     """Give a promotion with a gate and four eyes, between two tenants."""
     with ExitStack() as stack:
         for name in ("sit", "prod"):
-            (keys / name / "motor/pricing/1.4.2").mkdir(parents=True)
+            number = "1.4.2" if name == "sit" else "1.4.1"
+            (keys / name / "motor/pricing" / number).mkdir(parents=True)
             sandbox = stack.enter_context(Sandbox(keys / name))
             monkeypatch.setenv(f"{name.upper()}_URL", sandbox.base_url)
             monkeypatch.setenv(name.upper(), sandbox.token)
-        made = Promotion(keys, monkeypatch)
+        made = Promotion(keys, monkeypatch, sandbox)
         made.write()
         yield made

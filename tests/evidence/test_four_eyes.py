@@ -272,6 +272,7 @@ def test_recorded_approval_is_used_once(promotion: Promotion) -> None:
     promotion.run("alice")
     command(promotion, "bob", "approve", str(promotion.manifest), "--approve", "prod")
     assert promotion.run("alice").exit_code == 0
+    promotion.prod._tree.put("motor", "pricing", ())
 
     assert promotion.run("alice", fresh=True).exit_code == 9
 

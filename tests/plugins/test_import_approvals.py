@@ -13,7 +13,7 @@ import pytest
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.models import ExportedVersions, Outcome, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.planning.load import load
 from spark_impex_runner.spark.imports import Imports
@@ -47,6 +47,7 @@ def test_held_import_is_approved_once(world: World) -> None:
     held = world.run(GATE % "")
 
     done = world.run(GATE % "", approved=PROD)
+    world.tenants["prod"]._tree.put("motor", "pricing", ())
     again = world.run(GATE % "", approved=PROD)
 
     assert [each.exit_code for each in (held, done, again)] == [9, 0, 9]
@@ -55,10 +56,34 @@ def test_held_import_is_approved_once(world: World) -> None:
     assert "no earlier run held it" in only(again).error
 
 
+def test_identical_import_awaits_no_approval(world: World) -> None:
+    """Nothing is sent that the destination has; what it does not have is in the line that waits."""
+    world.run(GATE % "")
+    world.run(GATE % "", approved=PROD)
+
+    same = world.run(GATE % "", fresh=True)
+    more = world.run(GATE % "", "folders: [motor, life]")
+
+    assert [each.exit_code for each in (same, more)] == [0, 9]
+    assert only(same).steps[-1].message == (
+        "package.zip: nothing sent, prod has identical versions of motor/pricing[1.4.2]"
+    )
+    assert len(world.imports("prod")) == 1
+    assert (
+        only(more)
+        .error.split(" for the import to prod: ")[1]
+        .startswith(
+            "motor/pricing[1.4.2]: identical: nothing to do (same version id, module, workbook); "
+            "life/annuity[1.0.0]: new (1.0.0)"
+        )
+    )
+
+
 def test_sandbox_folder_identifies_tenant(world: World) -> None:
     """An approval covers a sandbox that starts anew with each run, but no other folder's."""
     for name in ("sit", "uat", "prod"):
-        (world.folder / name / "motor/pricing/1.4.2").mkdir(parents=True)
+        number = "1.4.2" if name == "sit" else "1.4.1"
+        (world.folder / name / "motor/pricing" / number).mkdir(parents=True)
     places = "\n".join(f"  {name}: {{sandbox: {name}}}" for name in ("sit", "uat", "prod"))
     path = world.folder / "m.yaml"
     steps = f"steps: [{GATE % ''}]"
@@ -209,6 +234,7 @@ def test_removed_output_imports_same_bytes(world: World) -> None:
     world.run(GATE % "")
     done = world.run(GATE % "", approved=PROD)
     shutil.rmtree(only(done).target.output)
+    world.tenants["prod"]._tree.put("motor", "pricing", ())
 
     again = world.run(GATE % "", approved=PROD)
 
@@ -491,7 +517,7 @@ def test_unused_approval_is_needed_again(world: World) -> None:
 def test_package_without_manifest_is_approved(world: World) -> None:
     """What the tenant said of it when it was held counts when it is approved, too."""
     world.monkeypatch.setattr(
-        "spark_impex_runner.plugins.import_to.mapping._manifest", lambda _archive: b""
+        "spark_impex_runner.tools.read_exported", lambda _package: ExportedVersions()
     )
     held = world.run(GATE % "")
 

@@ -37,7 +37,9 @@ def order_of(imports: Any, correlation_id: str | None = "CHG-1") -> Any:
     request = SimpleNamespace(correlation_id=correlation_id)
     job = SimpleNamespace(memory=KeyValueStore(), request=request, run=SimpleNamespace(id="run-1"))
     mapping = {"source": "f/s", "target": "f/s"}
-    order = importer.ImportRequest(Path("p.zip"), "ab", "uat", [mapping], "abort", None, 9.0, 1.0)
+    order = importer.ImportRequest(
+        "p.zip", Path("p.zip"), "ab", (), "uat", [mapping], [mapping], "abort", None, 9.0, 1.0
+    )
     return importer.Import(job, spark, order)
 
 
