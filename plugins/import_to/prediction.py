@@ -31,7 +31,9 @@ def predict(
 def describe(forecasts: Sequence[models.ServiceForecast]) -> str:
     """Return the forecasts on one line, what would fail first, cut after the first few."""
     ordered = sorted(forecasts, key=lambda each: not each.fails)
-    return tools.first_of([tools.one_line(each.line) for each in ordered], SHOWN, "; ")
+    lines = tools.first_of([tools.one_line(each.line) for each in ordered], SHOWN, "; ")
+    fails = any(each.fails for each in forecasts)
+    return f"would fail and import nothing: {lines}" if fails else lines
 
 
 def to_send(

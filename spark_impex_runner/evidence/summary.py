@@ -21,7 +21,9 @@ def lines(records: Sequence[Record]) -> Iterator[str]:
             yield f"{_moment(facts['at'])} approved {_approval(facts)}"
         elif each.kind == "import":
             to = f"{facts['connection']} ({facts['tenant']})"
-            yield f"{_moment(facts['at'])} imported to {to} by job {facts['job_id']}"
+            job = facts["job_id"]
+            done = f"imported to {to} by job {job}" if job else f"found identical on {to}"
+            yield f"{_moment(facts['at'])} {done}"
         elif not number:  # the later ones are about the same packages
             by = facts["started_by"] or _UNKNOWN
             yield f"{_moment(facts['started'])} exported from {facts['tenant']} by {by}"

@@ -154,7 +154,8 @@ def _approval_problems(records: Sequence[Record]) -> Iterator[str]:
     """Yield which import has no approval, or that nothing was approved at all."""
     imports = [each for each in records if each.kind == "import"]
     for each in imports:
-        if not each.predicate.get("approval"):
+        # Without a job nothing was sent: the tenant had identical versions.
+        if each.predicate.get("job_id") and not each.predicate.get("approval"):
             yield f"import to {each.predicate.get('connection')}: nobody approved it"
     if not imports and not any(each.kind == "approval" for each in records):
         yield "nothing was approved"

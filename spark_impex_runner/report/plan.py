@@ -96,6 +96,8 @@ def _would(step: PlannedStep, *, verbose: bool) -> Iterator[tuple[str, str]]:
     services = sorted(step.services, key=lambda each: not each.fails)
     most = len(services) if verbose else _SERVICES_SHOWN
     yield from (("", f"  {each.line}") for each in services[:most])
+    if any(each.fails for each in services):
+        yield "", "  so the import would fail, and import nothing"
     if more := len(services[most:]):
         yield "", f"  … {counted(more, 'more service')}; -v shows all"
 

@@ -13,6 +13,8 @@ import pytest
 
 from spark_impex_runner.engine import scheduler
 from spark_impex_runner.errors import ManifestError, UsageError
+from spark_impex_runner.evidence.lock import verify_lock
+from spark_impex_runner.evidence.summary import lines
 from spark_impex_runner.evidence.verify import verify
 from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome
 from spark_impex_runner.report import receipt
@@ -145,6 +147,28 @@ def test_import_without_gate_has_no_approval(promotion: Promotion) -> None:
 
     assert (found.problems, kinds(promotion)) == ((), ["delivery", "import", "delivery"])
     assert required.problems == (f"{EVIDENCE}: import to prod: nobody approved it",)
+
+
+def test_identical_import_is_recorded_without_job(promotion: Promotion) -> None:
+    """The lock file has the bytes, signed; nothing was sent, so nobody had to approve it."""
+    promotion.write("{uses: import, with: {to: prod, if_present: add_version}}")
+    promotion.run()
+    lock = promotion.folder / "l.json"
+    promotion.write(
+        "{uses: import, with: {to: prod, if_present: add_version, gate: manual, lock: l.json}}"
+    )
+
+    again = promotion.run(fresh=True)
+
+    found = verify(promotion.release, [promotion.key()], require_approval=True)
+    [package] = json.loads(lock.read_text())["packages"]
+    schema = json.loads((SCHEMAS / "import-lock.schema.json").read_text())
+    jsonschema.validate(json.loads(lock.read_text()), schema)
+    [shown] = [each for each in lines(found.records) if "prod" in each]
+    assert again.exit_code == 0
+    assert [each["job_id"] for each in package["imports"]] == [""]
+    assert (found.problems, verify_lock(lock, found.records)) == ((), [])
+    assert " found identical on prod (http" in shown
 
 
 def test_removed_signing_removes_the_records(promotion: Promotion) -> None:

@@ -1,0 +1,181 @@
+"""``impex plan`` of a promotion: what its imports would do at their destinations."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MANIFEST = """version: 1
+connections:
+  sit: {base_url: "${env:SIT_URL}", auth: {token: "${env:SIT}"}}
+  prod: {base_url: "${env:PROD_URL}", auth: {token: "${env:PROD}"}, timeout: 2s}
+targets:
+  - name: motor
+    connection: sit
+    folders: [motor, life]
+    output: out
+    steps: [{uses: import, with: {to: prod, if_present: add_version%s}}]
+"""
+
+
+@pytest.fixture
+def promotion(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Return a function that serves two tenants and writes the manifest of a promotion."""
+    served: list[Sandbox] = []
+
+    def serve(*versions: str, options: str = "", faults: Any = ()) -> dict[str, Sandbox]:
+        trees = {
+            "sit": ["motor/pricing/1.4.1", "motor/pricing/1.4.2", "life/term/1.0.0"],
+            "prod": ["other/thing/1.0.0", *versions],
+        }
+        found = {}
+        for name, tree in trees.items():
+            for version in tree:
+                (shell.folder / name / version).mkdir(parents=True)
+            parsed = tuple(map(parse_fault, faults if name == "prod" else ()))
+            settings = Settings(tenant="acme", faults=parsed)
+            found[name] = Sandbox(shell.folder / name, settings).start()
+            monkeypatch.setenv(f"{name.upper()}_URL", found[name].base_url)
+            monkeypatch.setenv(name.upper(), found[name].token)
+        served.extend(found.values())
+        (shell.folder / "m.yaml").write_text(MANIFEST % options)
+        return found
+
+    yield serve
+    for each in served:
+        each.close()
+
+
+def services_of(shell: Any, *words: str) -> list[str]:
+    """Return the texts of the services in the JSON of the plan."""
+    [plan] = json.loads(shell("impex", "plan", "m.yaml", "--format", "json", *words).out)["plans"]
+    return [each["text"] for each in plan["targets"][0]["would"][0]["services"]]
+
+
+def test_plan_says_what_imports_do(shell: Any, promotion: Any) -> None:
+    """Per service, what would fail first; a job is created on neither tenant."""
+    tenants = promotion("motor/pricing/1.4.1")
+
+    done = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
+
+    rows = done.out.splitlines()
+    start = next(index for index, row in enumerate(rows) if row.startswith("  would "))
+    assert done.code == 8
+    assert rows[start + 1 : start + 4] == [
+        "             life/term[1.0.0]: folder missing: create life first",
+        "             motor/pricing[1.4.2]: adds 1.5.0 (now 1.4.1)",
+        "             so the import would fail, and import nothing",
+    ]
+    assert done.out.endswith("\n\ncreate 1; no job was created\n")
+    assert not [r for each in tenants.values() for r in each.requests if "/v4/" in r.path]
+    assert services_of(shell) == ["adds 1.5.0 (now 1.4.1)", "folder missing: create life first"]
+
+
+def test_identical_everywhere_is_nothing_to_do(shell: Any, promotion: Any) -> None:
+    """Exit code 0 as if unchanged, in JSON, too; the run then sends nothing."""
+    tenants = promotion("motor/pricing/1.4.2", "life/term/1.0.0")
+
+    plan = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
+    data = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
+    run = shell("impex-run", "m.yaml", "-q")
+
+    assert (plan.code, run.code) == (0, 0)
+    assert data["changes"] is data["plans"][0]["targets"][0]["changes"] is False
+    assert plan.out.count("identical: nothing to do (same version id, module, workbook)") == 2
+    assert not [each for each in tenants["prod"].requests if each.path.endswith("/v4/import")]
+
+
+def test_other_delivery_is_something_to_do(shell: Any, promotion: Any) -> None:
+    """Although the import does nothing."""
+    promotion("motor/pricing/1.4.2", "life/term/1.0.0")
+    text = (shell.folder / "m.yaml").read_text()
+    upload = "{uses: upload, with: {to: there}}"
+    (shell.folder / "m.yaml").write_text(text.replace("steps: [", f"steps: [{upload}, "))
+
+    assert shell("impex", "plan", "m.yaml", "--detailed-exitcode").code == 8
+
+
+def test_plan_of_held_package_reads_it(shell: Any, promotion: Any) -> None:
+    """What waits is imported, not what the source has by now; so says the held line."""
+    tenants = promotion("motor/pricing/1.4.1", "life/term/1.0.0", options=", gate: manual")
+    held = shell("impex-run", "m.yaml", "-q")
+    tree = tenants["sit"]._tree
+    tree.put("motor", "pricing", tree.versions("motor", "pricing")[:1])
+
+    plan = services_of(shell)
+    fresh = services_of(shell, "--fresh")
+
+    line = "motor/pricing[1.4.2]: adds 1.5.0 (now 1.4.1); life/term[1.0.0]: identical"
+    assert (held.code, line in held.out) == (9, True)
+    assert (plan[0], fresh[0]) == (
+        "adds 1.5.0 (now 1.4.1)",
+        "identical: nothing to do (same version id, module, workbook)",
+    )
+
+
+@pytest.mark.parametrize("fault", ["exists@*=403", "exists@*=503", "versions@*=html"])
+def test_refused_listing_does_not_fail_the_plan(shell: Any, promotion: Any, fault: str) -> None:
+    """The line says that it is unknown and why, and the rest of the plan is there."""
+    if "html" in fault:
+        fault = "versions@*=200:html"
+    promotion("motor/pricing/1.4.1", faults=(fault,))
+
+    done = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
+
+    assert done.code == 8
+    assert (
+        len(re.findall(r"\]: unknown: GET api/v\d/.* on http://127.0.0.1:\d+/acme", done.out)) == 2
+    )
+
+
+def test_absent_tenants_do_not_fail_the_plan(shell: Any, promotion: Any) -> None:
+    """Neither of both answers: nothing is guessed, and no secret is shown."""
+    tenants = promotion()
+    secret = tenants["prod"].token
+    tenants["prod"].close()
+    one = shell("impex", "plan", "m.yaml")
+    tenants["sit"].close()
+    both = shell("impex", "plan", "m.yaml")
+
+    assert (one.code, both.code) == (0, 0)
+    assert one.out.count("unknown: connections.prod: ") == 2
+    assert (
+        "everything in the package: unknown: what would be exported is not known: conn" in both.out
+    )
+    assert secret not in one.out + both.out
+
+
+def test_misspelt_service_is_found_before_export(shell: Any, promotion: Any) -> None:
+    """A mapping of what would not be in the package fails the plan."""
+    promotion(options=", services: [motor/prizing]")
+
+    done = shell("impex", "plan", "m.yaml")
+
+    assert done.code == 2
+    assert "fails    import: motor/prizing is not in the package, which holds motor/" in done.out
+
+
+def test_long_plan_is_cut(shell: Any, promotion: Any) -> None:
+    """To twenty services, of which what fails is never cut; -v and JSON have all."""
+    shutil.rmtree(shell.folder / "sit", ignore_errors=True)
+    for number in range(23):
+        (shell.folder / f"sit/motor/s{number:02}/1.0.0").mkdir(parents=True)
+    promotion("motor/thing/1.0.0")
+
+    short = shell("impex", "plan", "m.yaml").out
+    long = shell("impex", "plan", "m.yaml", "-v").out
+
+    assert short.count(": new (") == 19
+    assert short.count(": folder missing: create life first") == 1
+    assert "             … 5 more services; -v shows all\n" in short
+    assert long.count(": new (") == 24
