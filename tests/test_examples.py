@@ -264,12 +264,22 @@ def test_the_python_example_runs() -> None:
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
-    """Serve SIT, UAT and PROD, and tell the promotion where they are."""
+def old_tenant(tmp_path: Path) -> Path:
+    """Return a tenant that lacks the release."""
+    tenant = tmp_path / "before"
+    shutil.copytree(EXAMPLES / "tenant", tenant)
+    shutil.rmtree(tenant / "motor/pricing/1.4.2")
+    return tenant
+
+
+@pytest.fixture
+def places(old_tenant: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
+    """Serve SIT, and UAT and PROD without the release, and tell the promotion where they are."""
+    trees = {"sit": EXAMPLES / "tenant", "uat": old_tenant, "prod": old_tenant}
     with ExitStack() as stack:
         served = {
-            name: stack.enter_context(Sandbox(EXAMPLES / "tenant", Settings(tenant=name)))
-            for name in ("sit", "uat", "prod")
+            name: stack.enter_context(Sandbox(tree, Settings(tenant=name)))
+            for name, tree in trees.items()
         }
         for name, sandbox in served.items():
             monkeypatch.setenv(f"{name.upper()}_URL", sandbox.base_url)
@@ -332,14 +342,11 @@ def test_promotion_holds_changed_bytes(
 
 
 @pytest.fixture
-def prod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def prod(old_tenant: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Serve SIT, and PROD without the release, and tell the calculated promotion where they are."""
-    tenant = tmp_path / "prod"
-    shutil.copytree(EXAMPLES / "tenant", tenant)
-    shutil.rmtree(tenant / "motor/pricing/1.4.2")
     with (
         Sandbox(EXAMPLES / "tenant", Settings(tenant="sit")) as sit,
-        Sandbox(tenant, Settings(tenant="prod")) as served,
+        Sandbox(old_tenant, Settings(tenant="prod")) as served,
     ):
         for name, sandbox in (("SIT", sit), ("PROD", served)):
             monkeypatch.setenv(f"{name}_URL", sandbox.base_url)
@@ -367,7 +374,8 @@ def test_calculated_promotion_holds_with_moved_results(
 
     waits = {each.target.name: each for each in held.results}["release"]
     assert (held.exit_code, waits.approve, unchanged) == (9, "prod", before)
-    assert "awaits approval for the import to prod: motor/pricing[1.4.2]; step cal" in waits.error
+    line = "awaits approval for the import to prod: motor/pricing[1.4.2]: adds 1.5.0 (now 1.4.1)"
+    assert f"{line}; step calc" in waits.error
     assert MOVED in waits.error
     [release] = done.results
     assert (done.exit_code, release.error) == (0, "")
