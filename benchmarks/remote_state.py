@@ -289,7 +289,7 @@ def _note(row: Any, code: int, log: str) -> None:
     text = next((each for each in known if each in log), "failed") if code else "succeeded"
     row.outcomes[text] += 1
     if text == "failed":
-        row.wrong.append(log[-300:])
+        row.wrong.append(f"exit code {code}: {log[-300:]}")
 
 
 def _state(name: str) -> str:
