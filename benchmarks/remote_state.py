@@ -91,12 +91,17 @@ class Case:
     lock: threading.Lock = field(default_factory=threading.Lock)
     killed: float = 0
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start a run in a folder of its own."""
+    def new_folder(self) -> Path:
+        """Return a new folder for one run."""
         with self.lock:
             folder = self.work / f"run-{len(self.folders)}"
             self.folders.append(folder)
         folder.mkdir(parents=True)
+        return folder
+
+    def start(self, folder: Path | None = None) -> subprocess.Popen[str]:
+        """Start a run in a folder of its own."""
+        folder = folder or self.new_folder()
         text = MANIFEST.format(url=self.sandbox.base_url, steps=self.steps)
         (folder / "m.yaml").write_text(text)
         command = [sys.executable, __file__, str(self.worth), "m.yaml", "--state", self.state]
@@ -259,16 +264,16 @@ def _contending(make_row: Callable[[str], Any], kills: int, root: Path, work: Pa
                 with case.lock:
                     # Some may end, so that others begin anew.
                     after = chance.uniform(0.1, 2) * length if chance.random() < 0.7 else None
-                process = case.start()
-                number = len(case.folders) - 1
-                with process:
+                # Not the newest: the others begin runs meanwhile.
+                folder = case.new_folder()
+                with case.start(folder) as process:
                     try:
                         process.wait(after)
                     except subprocess.TimeoutExpired:
                         process.kill()
                         process.wait()
                 with case.lock:
-                    _note(row, process.returncode, (case.folders[number] / "log").read_text())
+                    _note(row, process.returncode, (folder / "log").read_text())
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(work_on, range(4)))
