@@ -54,15 +54,16 @@ def compare_modules(
             Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))
         except errors.UsageError as error:
             raise errors.UsageError(f"{side}: {error}") from error
-    found = _Moves(asked, frozenset(name.casefold() for name in asked.outputs))
-    reason = ""
+    wanted = frozenset(name.casefold() for name in asked.outputs)
+    found, reason = _Moves(asked, wanted), ""
     try:
         # Both processes calculate at the same time: each has all cases already.
         pairs = zip(*(_side(name, each, asked) for name, each in _named(sides)), strict=True)
         for before, after in pairs:
             found.add(before, after, sides[0].volatile | sides[1].volatile)
     except CannotCalculateError as error:
-        reason = str(error)
+        # What was compared before does not count either: an output may have an unknown form.
+        found, reason = _Moves(asked, wanted), str(error)
     return models.CaseDiff(
         old=_described(old),
         new=_described(new),

@@ -75,7 +75,8 @@ OPTIONS: Final[dict[str, Any]] = {
                 "Another release to compare with, such as what PROD has: a package or a folder "
                 "that was delivered, relative to the manifest; PATH::folder/service[version] for "
                 "a service of another name. The same cases are calculated with it; which results "
-                "moved is reported, and covered by a later approval."
+                "moved is reported, and covered by a later approval. An input that only one of the "
+                "two has takes its saved default."
             ),
             "type": "string",
             "minLength": 1,

@@ -174,6 +174,24 @@ def test_uncalculable_side_is_named(toys: ModuleType, cases: list[Case], compare
     )
 
 
+def test_unknown_form_in_a_late_case(toys: ModuleType, cases: list[Case], compare: Compare) -> None:
+    """What was compared before it does not count."""
+    new = toys.life("0.45")
+    text = '{\\"response_data\\":{\\"outputs\\":{\\"premium\\":{},\\"rate\\":1}}}'
+    new.functions = f'(data (i32.const 6000) "{text}")'
+    answer = f"(i32.store (local.get $size) (i32.const {len(text) - text.count(chr(92))}))"
+    smokes = "(f64.eq (local.get $smoker) (f64.const 1))"
+    new.begin = f"(if {smokes} (then {answer} (return (i32.const 6000))))"
+
+    diff = compare(toys.life("0.45"), new, cases[:10])
+
+    assert (diff.calculated, diff.same) == (0, 0)
+    assert lines(diff)[0] == (
+        "life/term 1: no case could be calculated: NEW (life/term[1]): its output premium is an "
+        "object, which is not known here"
+    )
+
+
 def test_new_inputs_take_their_saved_defaults(
     toys: ModuleType, cases: list[Case], compare: Compare
 ) -> None:
