@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from spark_impex_runner.sdk.client import Client, TenantClient
-from spark_impex_runner.sdk.impex import NOT_IMPLEMENTED
+from spark_impex_runner.sdk.impex import NOT_IMPLEMENTED, JobResource
 from spark_impex_runner.sdk.translate import answering
 
 if TYPE_CHECKING:
@@ -18,22 +18,25 @@ if TYPE_CHECKING:
     from spark_impex_runner.sdk.config import Config
     from spark_impex_runner.spark.client import Spark
 
-    Call = Callable[..., Awaitable[Any]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _awaited(config: Config, method: Callable[[Spark], Callable[..., Any]]) -> Call:
+def _awaited(
+    config: Config, method: Callable[[Spark], Callable[P, R]]
+) -> Callable[P, Awaitable[R]]:
     """Return a coroutine function that calls a method of ``Spark`` on a thread.
 
     Its client is not shared: so a task that is cancelled ends only its own requests, and the job of
     its export.
     """
 
-    async def call(*arguments: Any, **named: Any) -> Any:
+    async def call(*arguments: P.args, **named: P.kwargs) -> R:
         spark = config.open()
 
-        def work() -> Any:
+        def work() -> R:
             with spark:
-                return answering(method(spark))(*arguments, **named)
+                return method(spark)(*arguments, **named)
 
         try:
             return await asyncio.to_thread(work)
@@ -44,26 +47,26 @@ def _awaited(config: Config, method: Callable[[Spark], Callable[..., Any]]) -> C
     return call
 
 
-class AsyncExport:
+class AsyncExport(JobResource):
     """Export jobs: the methods of ``Spark.impex.exports`` as coroutines."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.describe = _awaited(config, lambda spark: spark.impex.exports.describe)
-        self.initiate = _awaited(config, lambda spark: spark.impex.exports.initiate)
-        self.get_status = _awaited(config, lambda spark: spark.impex.exports.get_status)
-        self.cancel = _awaited(config, lambda spark: spark.impex.exports.cancel)
-        self.download = _awaited(config, lambda spark: spark.impex.exports.download)
+        super().__init__(config)
+        self.describe = _awaited(config, lambda spark: answering(spark.impex.exports.describe))
+        self.initiate = _awaited(config, lambda spark: answering(spark.impex.exports.initiate))
+        self.get_status = _awaited(config, lambda spark: answering(spark.impex.exports.get_status))
+        self.cancel = _awaited(config, lambda spark: answering(spark.impex.exports.cancel))
+        self.download = _awaited(config, lambda spark: answering(spark.impex.exports.download))
 
 
-class AsyncImport:
+class AsyncImport(JobResource):
     """Import jobs: the methods of ``Spark.impex.imports`` as coroutines."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.describe = _awaited(config, lambda spark: spark.impex.imports.describe)
-        self.initiate = _awaited(config, lambda spark: spark.impex.imports.initiate)
-        self.get_status = _awaited(config, lambda spark: spark.impex.imports.get_status)
+        super().__init__(config)
+        self.describe = _awaited(config, lambda spark: answering(spark.impex.imports.describe))
+        self.initiate = _awaited(config, lambda spark: answering(spark.impex.imports.initiate))
+        self.get_status = _awaited(config, lambda spark: answering(spark.impex.imports.get_status))
 
 
 class AsyncImpEx:
@@ -71,8 +74,8 @@ class AsyncImpEx:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.exp = self.export = _awaited(config, lambda spark: spark.impex.export)
-        self.imp = self.import_ = _awaited(config, lambda spark: spark.impex.import_)
+        self.exp = self.export = _awaited(config, lambda spark: answering(spark.impex.export))
+        self.imp = self.import_ = _awaited(config, lambda spark: answering(spark.impex.import_))
 
     @staticmethod
     def only(config: Config, http_client: Any = None) -> AsyncImpEx:  # noqa: ARG004 - not used

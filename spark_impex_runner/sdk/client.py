@@ -15,7 +15,9 @@ from spark_impex_runner.spark.http.response import HttpResponse, api_error
 from spark_impex_runner.spark.tenant import is_safe_to_call
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from spark_impex_runner.sdk.config import Options
 
 _log = logging.getLogger(__name__)
 _NOT_USED: Final = (
@@ -33,7 +35,11 @@ class TenantClient:
     """
 
     def __init__(
-        self, *, http_client: Any = None, config: Config | None = None, **options: Any
+        self,
+        *,
+        http_client: Any = None,
+        config: Config | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self.config = config or Config(**options)
         self.http_client = http_client
@@ -62,8 +68,14 @@ class TenantClient:
 class Client(TenantClient):
     """A client of one tenant; a context manager. See ``TenantClient`` for its arguments."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        config: Config | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(http_client=http_client, config=config, **options)
         self._spark = self.config.open()
 
     @property

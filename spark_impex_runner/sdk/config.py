@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from spark_impex_runner.sdk.logger import LIBRARY, LoggerOptions, get_logger
 from spark_impex_runner.sdk.translate import sdk_errors
@@ -63,6 +63,22 @@ class BaseUrl:
         if env:
             return BaseUrl.of(env=env, tenant=tenant or self.tenant)
         return BaseUrl(self.url, tenant or self.tenant)
+
+
+class Options(TypedDict, total=False):
+    """The arguments of a configuration, and of a client."""
+
+    base_url: str | BaseUrl | None
+    tenant: str | None
+    env: str | None
+    oauth: Mapping[str, str] | str | None
+    api_key: str | None
+    token: str | None
+    timeout: float | None
+    max_retries: int | None
+    retry_interval: float | None
+    logger: bool | Mapping[str, Any] | LoggerOptions
+    verify_tls: bool | str
 
 
 class Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from spark_impex_runner.sdk.outside import outside
 from spark_impex_runner.sdk.translate import answering
 
 if TYPE_CHECKING:
@@ -16,11 +17,23 @@ NOT_IMPLEMENTED: Final = (
 )
 
 
-class Export:
+class JobResource:
+    """What both kinds of jobs have: a configuration, and no requests of another kind."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in {"request", "base_uri", "logger", "default_headers"}:
+            outside(f"{name} of {type(self).__name__}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class Export(JobResource):
     """Export jobs: the methods of ``Spark.impex.exports``."""
 
     def __init__(self, config: Config, spark: Spark) -> None:
-        self.config = config
+        super().__init__(config)
         exports = spark.impex.exports
         self.describe = answering(exports.describe)
         self.initiate = answering(exports.initiate)
@@ -29,11 +42,11 @@ class Export:
         self.download = answering(exports.download)
 
 
-class Import:
+class Import(JobResource):
     """Import jobs: the methods of ``Spark.impex.imports``."""
 
     def __init__(self, config: Config, spark: Spark) -> None:
-        self.config = config
+        super().__init__(config)
         imports = spark.impex.imports
         self.describe = answering(imports.describe)
         self.initiate = answering(imports.initiate)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.sdk.response import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from spark_impex_runner.spark.http.response import HttpResponse as Reply
+
+P = ParamSpec("P")
 
 
 @contextmanager
@@ -22,6 +26,10 @@ def sdk_errors() -> Iterator[None]:
         raise SparkSdkError(error.message, error) from error
 
 
+@overload
+def answering(call: Callable[P, Reply]) -> Callable[P, HttpResponse]: ...
+@overload
+def answering(call: Callable[P, list[Reply]]) -> Callable[P, list[HttpResponse]]: ...
 def answering(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a method of ``Spark`` that gives the SDK's replies and raises its errors."""
 

@@ -67,6 +67,8 @@ def test_other_classes_can_be_named_only() -> None:
             use()
     with pytest.raises(Spark.OutsideImpExError):
         Spark.Client.health_check("sit")
+    with pytest.raises(Spark.OutsideImpExError, match="not request of AsyncExport"):
+        Spark.AsyncClient(base_url=BASE, token="t", logger=False).impex.exports.request("/")
     with pytest.raises(AttributeError):
         Spark.Client(base_url=BASE, token="t", logger=False).impexx  # noqa: B018
     with pytest.raises(AttributeError):

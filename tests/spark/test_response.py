@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.errors import SparkApiError
+from spark_impex_runner.errors import SentRequest, SparkApiError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.http.response import HttpResponse, api_error, read_error
 
@@ -45,6 +45,20 @@ def test_each_family_of_error_bodies_is_read(data: Any, code: str, kind: str, de
     reply_error = read_error(failed(data), "id", Masker())
 
     assert (reply_error.code, reply_error.type, reply_error.details) == (code, kind, details)
+
+
+def test_cause_hides_echoed_secrets() -> None:
+    """A server may write what it was sent into its error page."""
+    masker, sent = Masker(), SentRequest("POST", "https://here/acme", {"x-request-id": "1"})
+    masker.add("s3cret-value")
+    reply = HttpResponse(500, {}, buffer=b"<p>you sent s3cret-value</p>", request=sent)
+
+    cause = read_error(reply, "1", masker).cause
+
+    assert cause.request == sent
+    assert cause.response.body == "<p>you sent ***</p>"
+    assert cause.response.raw == b"<p>you sent ***</p>"
+    assert read_error(failed({}), "1", masker).cause is None
 
 
 @given(JSON)
