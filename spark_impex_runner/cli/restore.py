@@ -17,7 +17,6 @@ from spark_impex_runner.text import counted, escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from spark_impex_runner.cli.console import CommandContext, Console
     from spark_impex_runner.clock import Clock
@@ -160,11 +159,19 @@ class Command:
         """The manifest."""
         return self.prepared.run.manifest
 
-    def signals(self) -> AbstractContextManager[None]:
-        """Stop the clock on a signal in the block."""
-        from spark_impex_runner.cli.run import stopped_by_signals
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Stop the clock on a signal in the block; say how to resume what a stop has cut off."""
+        from spark_impex_runner.cli.run import exit_in_time, stopped_by_signals
+        from spark_impex_runner.errors import Interrupted, RetryTimeoutError
 
-        return stopped_by_signals(self.clock, self.context.console)
+        out = self.context.console
+        try:
+            with exit_in_time(self.clock), stopped_by_signals(self.clock, out):
+                yield
+        except (Interrupted, RetryTimeoutError):
+            out.hint("to resume", self.context.command)
+            raise
 
     def fetch(self, source: str, options: Mapping[str, Any], receipt: str = "") -> Backup:
         """Fetch a backup into the folder and verify it; ``receipt`` is the SHA-256 of its receipt.

@@ -75,11 +75,20 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
                 with command.signals():
                     backups.append(command.fetch(str(folder.absolute()), {}, each.sha256))
         if not backups:
-            context.console.result("nothing to restore: nothing was there before the import")
-            for note in notes:
-                context.console.result(note)
-            return 0
+            return _nothing(notes, arguments, context)
         return command.restore(_joined(backups, str(arguments.lock)), "replace", notes)
+
+
+def _nothing(notes: list[str], arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Say that nothing was there before the import; return the exit code."""
+    if arguments.format == "json":
+        about = {"source": str(arguments.lock), "to": arguments.to, "outcome": "nothing_to_do"}
+        context.console.data({"version": restore.VERSION, **about, "notes": notes})
+        return 0
+    context.console.result("nothing to restore: nothing was there before the import")
+    for note in notes:
+        context.console.result(note)
+    return 0
 
 
 def _joined(backups: Sequence[Any], lock: str) -> Any:

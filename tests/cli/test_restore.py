@@ -380,3 +380,60 @@ def test_rollback_without_a_backup_says_so(delivered: Tenants) -> None:
     done = delivered.run("impex", "rollback", "l.json", "-m", "m.yaml", code=2)
 
     assert "names no import with a backup; the option before: backup" in done.err
+
+
+def lock_of(tenants: Tenants, *imports: dict[str, Any]) -> None:
+    """Write a lock file with these imports, each with a backup that holds nothing."""
+    url = tenants.served["dr"].base_url
+    done = [
+        {
+            "connection": "dr",
+            "tenant": url,
+            "job_id": f"job-{number}",
+            "at": f"2026-01-0{number}T00:00:00+00:00",
+            "backup": {"receipt": None, "sha256": None, "new": [f"motor/s{number}"]},
+            **each,
+        }
+        for number, each in enumerate(imports, 1)
+    ]
+    package = {"sha256": "0" * 64, "imports": done}
+    text = json.dumps({"version": 1, "packages": [package]})
+    (tenants.shell.folder / "l.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("imports", "options", "text"),
+    [
+        ([{}, {}], [], "names 2 imports to dr: --job job-1 (2026-01-01T00:00:00+00:00), --job"),
+        ([{}, {}], ["--job", "job-3"], "--job job-3: the lock file names no such import"),
+        ([{}], ["--to", "sit"], "--to sit: the lock file names no import there"),
+        ([{}, {"connection": "sit"}], [], "names dr, sit; choose one with --to"),
+        ([{"tenant": "https://else.example/acme"}], [], "names dr at https://else.example/acme"),
+        ([{"backup": {"new": []}}], [], "is not as the runner wrote it"),
+    ],
+)
+def test_unclear_rollback_is_refused(
+    delivered: Tenants, imports: list[dict[str, Any]], options: list[str], text: str
+) -> None:
+    """Before anything is read, with what to choose from."""
+    lock_of(delivered, *imports)
+
+    done = delivered.run("impex", "rollback", "l.json", "-m", "m.yaml", *options, code=2)
+
+    assert text in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_rollback_of_new_services_says_what_stays(delivered: Tenants) -> None:
+    """There is nothing to import; every chosen import is named, also for programs."""
+    lock_of(delivered, {}, {})
+    command = ("impex", "rollback", "l.json", "-m", "m.yaml", "--all")
+
+    text = delivered.run(*command).out
+    data = json.loads(delivered.run(*command, "--format", "json").out)
+
+    assert text.startswith(
+        "nothing to restore: nothing was there before the import\n  motor/s1: was"
+    )
+    assert (data["outcome"], len(data["notes"])) == ("nothing_to_do", 2)
+    assert delivered.posts("dr") == 0
