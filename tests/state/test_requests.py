@@ -190,4 +190,5 @@ def test_lost_lock_starts_no_step(
 
     assert result.error == LOST
     assert run.clock.waits.count(50) == 1
-    assert not (run.folder / "exports/a/impex-receipt.json").exists()
+    receipt = json.loads((run.folder / "exports/a/impex-receipt.json").read_text())
+    assert receipt["steps"] == []  # written before the step, and not again
