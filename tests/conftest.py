@@ -420,7 +420,8 @@ class HybridRunner:
     ``POST /api/v3/upload`` takes a multipart part ``file`` and puts what is in the package below
     ``models``, whose layout is that of packages. ``enabled`` is UPLOAD_ENABLE, ``body_limit``
     BODY_LIMIT; ``reply`` is what it answers with, which is not documented; ``seen`` holds the
-    headers of every request. One that ``drains`` takes any package and keeps nothing.
+    headers of every upload. One that ``drains`` takes any package and keeps nothing. ``facts`` are
+    the replies to ``GET /healthcheck`` and ``GET /version`` by path, whose form is not documented.
     """
 
     def __init__(self, models: Path) -> None:
@@ -430,6 +431,10 @@ class HybridRunner:
         self.drains = False
         self.reply: tuple[int, str, bytes] = (200, "application/json", b'{"status":"Success"}')
         self.seen: list[dict[str, str]] = []
+        self.facts: dict[str, tuple[int, str, bytes]] = {
+            "/healthcheck": (200, "application/json", b'{"status":"UP"}'),
+            "/version": (200, "application/json", b'{"version":"1.46.0"}'),
+        }
         self.server = _Quiet(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -442,7 +447,14 @@ class HybridRunner:
             def do_POST(self) -> None:
                 """Take a package."""
                 runner.seen.append({key.lower(): each for key, each in self.headers.items()})
-                status, kind, body = runner.answer(self)
+                self._reply(*runner.answer(self))
+
+            def do_GET(self) -> None:
+                """Answer about the runner itself."""
+                missing = 404, "text/html", f"<pre>Cannot GET {self.path}</pre>".encode()
+                self._reply(*runner.facts.get(self.path, missing))
+
+            def _reply(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))

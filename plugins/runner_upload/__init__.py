@@ -16,6 +16,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "timeout": "2m",
     "verify_tls": True,
     "headers": {},
+    "prove": False,
 }
 OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
@@ -71,6 +72,15 @@ OPTIONS: Final[dict[str, Any]] = {
             "minProperties": 1,
             "examples": [{"Authorization": "${env:RUNNER_AUTHORIZATION}"}],
         },
+        "prove": {
+            "title": "Prove",
+            "description": (
+                "Ask the runner's /healthcheck and /version after the upload; the step fails "
+                "unless it answers both."
+            ),
+            "type": "boolean",
+            "default": DEFAULTS["prove"],
+        },
     },
 }
 
@@ -92,7 +102,8 @@ def impex_register(registry: Registry) -> None:
 def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:
     """Return options that send the package to a stand-in."""
     stand_ins.left_out.append("the runner and its checks of a package, TLS, and headers")
-    kept = {key: value for key, value in options.items() if key not in {"headers", "verify_tls"}}
+    left_out = {"headers", "verify_tls", "prove"}
+    kept = {key: value for key, value in options.items() if key not in left_out}
     return {**kept, "url": stand_ins.url}
 
 
@@ -105,7 +116,8 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     from .upload import Upload  # noqa: PLC0415
 
     upload = Upload.of(job, {**DEFAULTS, **step.options})
-    return f"send each package to {upload.url}, {upload.limit} bytes at most in a request"
+    proof = ", then ask for /healthcheck and /version" if upload.prove else ""
+    return f"send each package to {upload.url}, {upload.limit} bytes at most in a request{proof}"
 
 
 @hookimpl(trylast=True)

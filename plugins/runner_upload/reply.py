@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.tools.http import HttpResponse
 
 _DISABLED = (
-    "the runner does not accept uploads here: start it with UPLOAD_ENABLE=true, and check url and "
-    "its CUSTOM_API_ROUTE"
+    "the runner does not accept uploads here: start it with UPLOAD_ENABLE=true (UPLOAD_ENABLED in "
+    "the SDK's examples), and check url and its CUSTOM_API_ROUTE"
 )
 _HINTS = {
     401: "a gateway requires credentials: set headers",
@@ -36,9 +36,24 @@ def reply_text(reply: HttpResponse) -> str:
             found.insert(0, inner.get("message"))
         text = next((each for each in found if isinstance(each, str) and each), None)
         return tools.one_line(text or reply.buffer.decode("utf-8", "replace"))
-    if reply.buffer.lstrip()[:1] == b"<":
+    if is_page(reply):
         return "an HTML page"
     return tools.one_line(reply.buffer.decode("utf-8", "replace"))
+
+
+def is_page(reply: HttpResponse) -> bool:
+    """Return whether the body is an HTML page."""
+    return reply.buffer.lstrip()[:1] == b"<"
+
+
+def unproven_message(reply: HttpResponse, text: str) -> str:
+    """Describe a reply that does not prove that a runner is in service, and what to do."""
+    hint = "; check the runner's own log"
+    if reply.good or reply.status < 400 or reply.status in {404, 405}:
+        hint = "; check url; a runner that has no such path cannot be asked: remove prove"
+    elif reply.status in {401, 403}:
+        hint = "; a gateway requires credentials: set headers"
+    return f"HTTP {reply.status}{' ' if text else ''}{text}{hint}"
 
 
 def refusal_message(reply: HttpResponse, text: str) -> str:

@@ -9,10 +9,20 @@ from urllib.parse import urlsplit
 from spark_impex_runner import errors, models, tools
 from spark_impex_runner.tools.http import HttpClient, MultipartUpload
 
-from .reply import refusal_message, reply_text, transport_message
+from .reply import (
+    is_page,
+    refusal_message,
+    reply_text,
+    transport_message,
+    unproven_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+_UPLOAD = "/api/v3/upload"
+# In the SDK's changelog (0.2.1) and in the documentation.
+_PROOFS = ("/healthcheck", "/version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Upload:
     headers: Mapping[str, str] = field(repr=False)
     timeout: float
     verify: bool | str
+    prove: bool
 
     @classmethod
     def of(cls, job: models.Job, options: Mapping[str, Any]) -> Upload:
@@ -36,11 +47,12 @@ class Upload:
         if isinstance(verify, str):
             verify = str(job.run.manifest.path.absolute().parent / verify)
         upload = cls(
-            f"{options['url'].rstrip('/')}/api/v3/upload",
+            f"{options['url'].rstrip('/')}{_UPLOAD}",
             tools.parse_size(options["body_limit"]),
             headers,
             tools.parse_duration(options["timeout"]),
             verify,
+            options["prove"],
         )
         upload.client().close()
         return upload
@@ -81,4 +93,23 @@ class Upload:
         text = client.mask(reply_text(reply))
         if not reply.good:
             raise errors.StepError(f"POST {self.url}: {refusal_message(reply, text)}")
-        return f"sent to {self.url}, which answered HTTP {reply.status}{': ' if text else ''}{text}"
+        sent = f"sent to {self.url}, which answered HTTP {reply.status}{': ' if text else ''}{text}"
+        if not self.prove:
+            return sent
+        return "; ".join([sent, *(self._ask(path, client) for path in _PROOFS)])
+
+    def _ask(self, path: str, client: HttpClient) -> str:
+        """Return the runner's reply to a path below its URL; raise ``StepError`` unless it is good.
+
+        The forms of both replies are not documented, so any but an HTML page counts: that is of a
+        server that answers every path.
+        """
+        url = f"{self.url.removesuffix(_UPLOAD)}{path}"
+        try:
+            reply = client.send("GET", url, {**self.headers, "Accept": "application/json"})
+        except (errors.TransportError, errors.SparkSdkError) as error:
+            raise errors.StepError(f"uploaded, but GET {url}: {error}") from error
+        text = client.mask(reply_text(reply))
+        if not reply.good or is_page(reply):
+            raise errors.StepError(f"uploaded, but GET {url}: {unproven_message(reply, text)}")
+        return f"{path} answers {text or f'HTTP {reply.status}'}"

@@ -120,8 +120,8 @@ def test_runner_without_uploads_is_explained(upload: Upload, hybrid_runner: Any)
 
     assert text == (
         f"motor.zip: POST {hybrid_runner.url}/api/v3/upload: HTTP 404 an HTML page; the runner "
-        "does not accept uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
-        "CUSTOM_API_ROUTE"
+        "does not accept uploads here: start it with UPLOAD_ENABLE=true (UPLOAD_ENABLED in the "
+        "SDK's examples), and check url and its CUSTOM_API_ROUTE"
     )
 
 
@@ -258,6 +258,46 @@ def test_memory_does_not_grow_with_package(
     assert peak < 8 << 20
 
 
+def test_proof_names_runner_version(upload: Upload, hybrid_runner: Any) -> None:
+    """What the runner answers about itself stands in the step's line."""
+    hybrid_runner.facts["/healthcheck"] = (204, "", b"")
+
+    text = upload(prove=True, url=f"{hybrid_runner.url}/")
+
+    assert text == (
+        f"motor.zip: sent to {hybrid_runner.url}/api/v3/upload, which answered HTTP 200: Success; "
+        '/healthcheck answers HTTP 204; /version answers {"version":"1.46.0"}'
+    )
+
+
+@pytest.mark.parametrize("path", ["/healthcheck", "/version"])
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        (None, "HTTP 404 an HTML page; check url"),
+        ((200, "text/html", b"<html>Welcome</html>"), "HTTP 200 an HTML page; check url"),
+        ((503, "application/json", b'{"status":"DOWN"}'), "HTTP 503 DOWN; check the runner's own"),
+        ((401, "text/plain", b""), "HTTP 401; a gateway requires credentials"),
+    ],
+)
+def test_failed_proof_is_no_success(
+    upload: Upload,
+    hybrid_runner: Any,
+    path: str,
+    reply: tuple[int, str, bytes] | None,
+    advice: str,
+) -> None:
+    """The step fails although the upload was answered, and the line says where."""
+    hybrid_runner.facts.pop(path)
+    if reply:
+        hybrid_runner.facts[path] = reply
+
+    text = refusal(upload, prove=True)
+
+    assert text.startswith(f"motor.zip: uploaded, but GET {hybrid_runner.url}{path}: {advice}")
+    assert upload()  # without prove nothing is asked
+
+
 def test_plan_names_runner(
     runner_upload: ModuleType, make_job: Callable[..., Job], hybrid_runner: Any
 ) -> None:
@@ -270,6 +310,10 @@ def test_plan_names_runner(
     where = f"{hybrid_runner.url}/api/v3/upload"
     assert text == f"send each package to {where}, 31457280 bytes at most in a request"
     assert runner_upload.impex_plan_step(job, Step("unzip")) is None
+    proven = Step("runner_upload", {**step.options, "prove": True})
+    assert runner_upload.impex_plan_step(job, proven) == (
+        f"{text}, then ask for /healthcheck and /version"
+    )
     assert hybrid_runner.seen == []
     with pytest.raises(StepError, match="does not exist"):
         runner_upload.impex_plan_step(
