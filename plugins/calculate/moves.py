@@ -46,7 +46,7 @@ def compare_modules(
     another reason than the input.
     """
     limits, allow_missing = asked.settings.limits, asked.settings.allow_missing
-    saved = _unmatched(old.inputs, new.inputs) if not old.reason + new.reason else frozenset()
+    saved = frozenset() if old.reason or new.reason else _unmatched(old, new)
     asked = replace(asked, cases=[_without(each, saved) for each in asked.cases])
     sides = [Calculation(each, limits, check, allow_missing, saved) for each in (old, new)]
     for side, each in _named(sides):
@@ -54,7 +54,7 @@ def compare_modules(
             Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))
         except errors.UsageError as error:
             raise errors.UsageError(f"{side}: {error}") from error
-    wanted = frozenset(name.casefold() for name in asked.outputs)
+    wanted = frozenset(_folded(asked.outputs))
     found, reason = _Moves(asked, wanted), ""
     try:
         # Both processes calculate at the same time: each has all cases already.
@@ -64,6 +64,9 @@ def compare_modules(
     except CannotCalculateError as error:
         # What was compared before does not count either: an output may have an unknown form.
         found, reason = _Moves(asked, wanted), str(error)
+    volatile = sides[0].volatile | sides[1].volatile
+    if not reason and not wanted and volatile.issuperset(_compared(old, new, wanted)):
+        found, reason = _Moves(asked, wanted), "all outputs depend on random numbers"
     return models.CaseDiff(
         old=_described(old),
         new=_described(new),
@@ -76,20 +79,30 @@ def compare_modules(
         moves=tuple(sorted(chain(*found.by_output.values()), key=_size, reverse=True)),
         not_calculated=tuple(found.missing),
         reason=reason,
-        volatile=tuple(sorted(sides[0].volatile | sides[1].volatile)),
+        volatile=tuple(sorted(volatile)),
         saved=tuple(sorted(saved)),
     )
 
 
-def _unmatched(old: Sequence[str], new: Sequence[str]) -> frozenset[str]:
-    """Return the names that only one module has; upper and lower case count as one."""
-    one, other = ({each.casefold() for each in names} for names in (old, new))
-    return frozenset(each for each in (*old, *new) if each.casefold() in one ^ other)
+def _unmatched(old: Module, new: Module) -> frozenset[str]:
+    """Return the inputs that only one module has; raise ``UsageError`` with none in common."""
+    for what, pair in (("input", (old.inputs, new.inputs)), ("output", (old.outputs, new.outputs))):
+        if any(pair) and not set.intersection(*map(_folded, pair)):
+            raise errors.UsageError(
+                f"{old.uri} and {new.uri} have no {what} in common: there is nothing to compare"
+            )
+    common = _folded(old.inputs) & _folded(new.inputs)
+    return frozenset(n for n in (*old.inputs, *new.inputs) if n.casefold() not in common)
+
+
+def _folded(names: Iterable[str]) -> set[str]:
+    """Return names by which modules know inputs and outputs: upper and lower case count as one."""
+    return {each.casefold() for each in names}
 
 
 def _without(case: Case, names: frozenset[str]) -> Case:
     """Return the case without inputs of these names, and without expectations."""
-    folded = {each.casefold() for each in names}
+    folded = _folded(names)
     inputs = {name: v for name, v in case.inputs.items() if name.casefold() not in folded}
     return replace(case, inputs=inputs, expected={})
 

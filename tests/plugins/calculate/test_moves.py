@@ -206,6 +206,42 @@ def test_new_inputs_take_their_saved_defaults(
     assert as_data(Diff("a", "b", calculation=diff))["calculation"]["saved_inputs"] == ["bmi"]
 
 
+@pytest.mark.parametrize(
+    ("what", "inputs", "output"),
+    [("input", {"vehicle_value": 1.0}, "premium"), ("output", {"age": 1.0}, "price")],
+)
+def test_other_services_are_no_versions(
+    what: str,
+    inputs: dict[str, float],
+    output: str,
+    toys: ModuleType,
+    cases: list[Case],
+    compare: Compare,
+) -> None:
+    """With nothing in common, nothing could move."""
+    old, new = toys.life("0.45"), toys.motor("1.45")
+    new.inputs, new.outputs = inputs, {output: "(f64.const 1)"}
+
+    with pytest.raises(UsageError, match=f"have no {what} in common: there is nothing to compare"):
+        compare(old, new, cases)
+
+
+def test_random_outputs_alone_are_not_compared(
+    toys: ModuleType, cases: list[Case], compare: Compare
+) -> None:
+    """Unless they are named: else nothing would have moved."""
+    new = toys.life("0.45")
+    new.imports = {"_getentropy": '(import "a" "i0" (func $entropy (param i32 i32) (result i32)))'}
+    new.begin = "(drop (call $entropy (i32.const 6000) (i32.const 4)))"
+    new.outputs = {"rate": "(f64.convert_i32_u (i32.load8_u (i32.const 6000)))"}
+
+    diff = compare(toys.life("0.45"), new, cases[:3])
+    named = compare(toys.life("0.45"), new, cases[:3], outputs=["rate"])
+
+    assert (diff.calculated, diff.reason) == (0, "all outputs depend on random numbers")
+    assert named.calculated == 3
+
+
 def test_unknown_inputs_name_their_side(
     toys: ModuleType, cases: list[Case], compare: Compare
 ) -> None:
