@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo site test test-busy lint types beside tests oldest bench mutants dist wheel clean help
+.PHONY: demo site test test-busy lint types beside collected tests oldest bench mutants dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -68,7 +68,12 @@ beside:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
 	mkdir -p $(WORK)/schemas && cp schemas/*.json $(WORK)/schemas
 
-tests: beside
+# Each worker would rewrite the assertions of all files, which takes longer than many a test. Here
+# nothing is reported: what cannot be collected, fails with the tests.
+collected: beside
+	-cd $(WORK) && venv/bin/python -m pytest -q --collect-only >/dev/null
+
+tests: collected
 	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
 
 # The hooks once more, with the oldest pluggy that the wheel accepts.
