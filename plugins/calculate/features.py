@@ -10,8 +10,6 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner import tools
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -41,10 +39,18 @@ def unknown_feature(metadata: Mapping[str, Any], rules: Mapping[str, Any]) -> st
     for name, rule in inputs.items() if isinstance(inputs, dict) else ():
         if isinstance(rule, dict) and rule.get("dependent_inputs"):
             return (
-                f"the validation of its input {tools.one_line(str(name), limit=60)} is a formula "
+                f"the validation of its input {shown(str(name))} is a formula "
                 "of other inputs (dependent_inputs)"
             )
     return ""
+
+
+def shown(name: str) -> str:
+    """Return a name on one line, as messages have it."""
+    # Not at the top: a child, which needs it for a message alone, starts in half the time.
+    from spark_impex_runner import tools  # noqa: PLC0415
+
+    return tools.one_line(name, limit=60)
 
 
 def unknown_mapping(content: bytes) -> str:
@@ -78,7 +84,7 @@ def unknown_form(outputs: Mapping[str, Any]) -> str:
     """
     for name, value in outputs.items():
         if what := _form(value):
-            return f"its output {tools.one_line(name, limit=60)} is {what}, which is not known here"
+            return f"its output {shown(name)} is {what}, which is not known here"
     return ""
 
 

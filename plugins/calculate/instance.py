@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
-from spark_impex_runner import tools
-
-from .features import unknown_mapping
+from .features import shown, unknown_mapping
 from .host import CaseError, Host, check_signature
 from .interface import CannotCalculateError, read_interface
 
@@ -66,9 +64,9 @@ class Program:
                 raise CannotCalculateError(f"its .data does not hold the file {path}")
         files = {path: data[start:end] for path, (start, end) in self.interface.files.items()}
         for content in files.values():
-            if name := tools.one_line(unknown_mapping(content), limit=60):
+            if name := unknown_mapping(content):
                 raise CannotCalculateError(
-                    f"its workbook has the mapping {name}, which is not known here"
+                    f"its workbook has the mapping {shown(name)}, which is not known here"
                 )
         return files
 

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
     from .module import Module
 
-# With -I alone it would not find what is installed for the user only; its own paths come first.
-_COMMAND: Final = """import runpy, sys
+# With -I alone it would not find what is installed for the user only; its own paths come first. The
+# package is there without its own code, which imports all that a plugin may use.
+_COMMAND: Final = """import importlib.util, runpy, sys, types
 sys.path += sys.argv[1:]
-runpy.run_module("spark_impex_runner.plugins.calculate.child", run_name="__main__")
+package = types.ModuleType("spark_impex_runner.plugins.calculate")
+package.__path__ = importlib.util.find_spec(package.__name__).submodule_search_locations
+sys.modules[package.__name__] = package
+runpy.run_module(f"{package.__name__}.child", run_name="__main__")
 """
 COMPILE_SECONDS: Final = 30.0
 COMPILE_MEMORY: Final = 1 << 30
