@@ -20,6 +20,7 @@ from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
 from spark_impex_runner.planning.locations import state_place
+from spark_impex_runner.planning.preflight import export_warnings
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
 from spark_impex_runner.state.opening import existing_state
@@ -63,11 +64,16 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
             ]
     else:
         forecasts = [_forecast(item, job) for item, job in jobs]
-    return tuple(
+    worked = [
         replace(each, changes=False)
         if each.action == "unchanged"
         else _with_work(each, job, prepared.hooks)
         for each, (_, job) in zip(forecasts, jobs, strict=True)
+    ]
+    # Last: any of the targets may have asked for the listing of a tenant.
+    return tuple(
+        replace(each, warnings=_warnings(each, job))
+        for each, (_, job) in zip(worked, jobs, strict=True)
     )
 
 
@@ -95,8 +101,19 @@ def _with_work(forecast: Forecast, job: Job, hooks: Plugins) -> Forecast:
     # A resumed job may have left the receipt itself, such as when it was held.
     replaced = receipt and (not forecast.job_id or receipt.job_id != forecast.job_id)
     finished = receipt.finished if receipt and replaced else None
-    changes = _changes(job, steps, hooks)
-    return replace(forecast, steps=steps, replaces=finished, changes=changes)
+    return replace(
+        forecast,
+        steps=steps,
+        replaces=finished,
+        changes=_changes(job, steps, hooks),
+    )
+
+
+def _warnings(forecast: Forecast, job: Job) -> tuple[str, ...]:
+    """Return why a new export would fail, as far as the tenant was asked for its listing."""
+    if forecast.action != "create":
+        return ()
+    return export_warnings(job.request, job.run.connect(job.target.connection))
 
 
 def _changes(job: Job, planned: Sequence[PlannedStep], hooks: Plugins) -> bool:

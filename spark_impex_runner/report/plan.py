@@ -78,6 +78,7 @@ def _target(item: Forecast, *, verbose: bool) -> str:
         *(("match", _resolved(*pair)) for pair in planned.resolved.items()),
         ("folders", first_of(target.folders, _SHOWN)),
         ("versions", first_of(target.version_ids, _SHOWN)),
+        *(("warning", text) for text in item.warnings),
         ("wait", _wait(item)),
         ("output", output),
         ("needs", ", ".join(target.needs)),
@@ -135,6 +136,7 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "note": item.note,
         "usual_seconds": item.usual,
         "replaces": item.replaces and timestamp(item.replaces),
+        "warnings": list(item.warnings),
         "connection": target.connection,
         "url": item.planned.url,
         # The body is text in a plan, since text output shows it byte for byte.

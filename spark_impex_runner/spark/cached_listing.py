@@ -18,6 +18,7 @@ class CachedListing:
     """Caches the services of one tenant and their versions; safe to share by threads.
 
     Calls for the same list wait for one request. Its result, even an error, stays for the run.
+    ``uncompiled`` are the versions of which the tenant has said that they have no compiled module.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class CachedListing:
     ) -> None:
         self._list_services = list_services
         self._list_versions = list_versions
+        self.uncompiled: set[ServiceVersion] = set()
         self._results: dict[tuple[str, ...], Result] = {}
         self._lock = threading.Lock()
 
@@ -42,11 +44,16 @@ class CachedListing:
         self, first_page: Callable[[], Iterable[ServiceVersion]]
     ) -> tuple[ServiceVersion, ...]:
         """Return the services if they were listed already, else those of one request."""
+        known = self.known_services()
+        return self._once(lambda _: first_page(), "first page") if known is None else known
+
+    def known_services(self) -> tuple[ServiceVersion, ...] | None:
+        """Return the services if they were listed already, without a request; else None."""
         with self._lock:
             listed = self._results.get(())
         if listed and listed.done() and not listed.exception():
             return listed.result()
-        return self._once(lambda _: first_page(), "first page")
+        return None
 
     def _once(
         self, load: Callable[..., Iterable[ServiceVersion]], *key: str

@@ -36,7 +36,10 @@ def exported_now(spark: Spark, request: Request) -> ExportedVersions:
     with clock.until(clock.monotonic() + _LONGEST):
         versions = requested_versions(spark, request)
         asked = versions if len(versions) <= _MOST_HASHES else ()
-        return ExportedVersions(versions, hashes_of(spark.session, asked))
+        hashes = hashes_of(spark.session, asked)
+    stated = ((each, hashes.get(each.version_id.lower(), {})) for each in versions)
+    spark.catalogue.uncompiled |= {each for each, found in stated if found.get("module") == ""}
+    return ExportedVersions(versions, hashes)
 
 
 def list_destination(

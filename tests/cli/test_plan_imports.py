@@ -41,7 +41,7 @@ def promotion(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         found = {}
         for name, tree in trees.items():
             for version in tree:
-                (shell.folder / name / version).mkdir(parents=True)
+                (shell.folder / name / version).mkdir(parents=True, exist_ok=True)
             parsed = tuple(map(parse_fault, faults if name == "prod" else ()))
             settings = Settings(tenant="acme", faults=parsed)
             found[name] = Sandbox(shell.folder / name, settings).start()
@@ -179,3 +179,51 @@ def test_long_plan_is_cut(shell: Any, promotion: Any) -> None:
     assert short.count(": folder missing: create life first") == 1
     assert "             … 5 more services; -v shows all\n" in short
     assert long.count(": new (") == 24
+
+
+def test_export_that_would_fail_is_warned_of(shell: Any, promotion: Any) -> None:
+    """Before it: a folder without a service, and a service without a compiled module."""
+    promotion("motor/pricing/1.4.1")
+    text = (shell.folder / "m.yaml").read_text()
+    typo = "  - {name: typo, connection: sit, folders: [lifw], services: [motor/prcing]}\n"
+    (shell.folder / "m.yaml").write_text(text.replace("targets:\n", f"targets:\n{typo}"))
+
+    done = shell("impex", "plan", "m.yaml")
+    [plan] = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)["plans"]
+
+    warnings = [each["warnings"] for each in plan["targets"]]
+    assert (done.code, warnings[1]) == (0, [])
+    assert [each.partition(": the export would fail; check ")[0] for each in warnings[0]] == [
+        "folder lifw has no service that the credentials see (did you mean 'life'?)",
+        "motor/prcing is no service that the credentials see (did you mean 'motor/pricing'?)",
+    ]
+    assert all(f"  warning  {each}\n" in done.out for each in warnings[0])
+
+
+def test_service_without_module_is_warned_of(shell: Any, promotion: Any) -> None:
+    """As the run then finds: the tenant refuses the whole export."""
+    term = shell.folder / "sit/life/term/1.0.0"
+    term.mkdir(parents=True)
+    (term / "service.json").write_text('{"compiled": false}')
+    promotion("motor/pricing/1.4.1", "life/other/1.0.0")
+
+    plan = shell("impex", "plan", "m.yaml").out
+    run = shell("impex-run", "m.yaml", "-q")
+
+    line = "life/term[1.0.0] has no compiled module: the export would fail; compile it first"
+    assert f"  warning  {line}\n" in plan
+    assert plan.count("  warning  ") == 1
+    assert (run.code, "SERVICE_NOT_COMPILED" in run.out) == (4, True)
+
+
+def test_plan_without_listing_warns_of_nothing(shell: Any, promotion: Any) -> None:
+    """A plan that needs no listing does not ask for one."""
+    tenants = promotion()
+    text = (shell.folder / "m.yaml").read_text().replace("[motor, life]", "[lifw]")
+    (shell.folder / "m.yaml").write_text(text.partition("    steps:")[0])
+
+    plan = shell("impex", "plan", "m.yaml").out
+
+    assert "warning" not in plan
+    assert plan.endswith("nothing was sent\n")
+    assert not [request for each in tenants.values() for request in each.requests]

@@ -43,7 +43,8 @@ def _details(tenant: str, version: Version) -> dict[str, Any]:
         module = Path(folder, "module.zip")
         bundle.build(source, module)
         sha256 = file_hash(module, "sha256").hex()
-    metadata = model_metadata(source, {"Tenant": tenant, "BaseUrl": ""}, sha256)
+    known = sha256 if source.is_compiled else ""
+    metadata = model_metadata(source, {"Tenant": tenant, "BaseUrl": ""}, known)
     return {
         "metadata": {
             "engineInformation": {

@@ -12,6 +12,7 @@ from spark_impex_runner.sandbox.tenant.downloads import Package
 from spark_impex_runner.sandbox.tenant.jobs import Outcome
 from spark_impex_runner.sandbox.tenant.package import PackageRequest, build, listing
 from spark_impex_runner.sandbox.tenant.selection import Selection, select
+from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,12 +55,15 @@ class Exports:
         self._locations = locations
 
     def create(self, request: Request) -> Reply:
-        """Answer ``POST export``: all or nothing, as documented."""
+        """Answer ``POST export``: all or nothing, as documented; the last code is invented."""
         body = json_object(request.body)
         try:
             versions = select(self._tenant, _checked(body))
         except LookupError as error:
             raise v4_error(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
+        for version in versions:
+            if not VersionFiles(version).is_compiled:
+                raise v4_error(500, "SERVICE_NOT_COMPILED", f"no compiled module: {version.uri}")
         job = self._jobs.run(request, body, lambda job: self._work(job, body, versions))
         return json_reply(self._jobs.created(job))
 

@@ -28,7 +28,7 @@ def model_metadata(
             **_engine(source),
             **_workbook(source),
             **origin,
-            "CompiledOutputHash": module_sha256.upper(),
+            "CompiledOutputHash": module_sha256.upper() or None,
         },
         "XInputTable": _table(source, "inputs", "Input Name"),
         "XOutputTable": _table(source, "outputs", "Output Name"),

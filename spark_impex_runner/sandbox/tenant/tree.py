@@ -6,7 +6,8 @@ empty, and each of these files in it is optional:
 ``service.json``
     ``description`` (text), ``label`` (text), and ``inputs`` and ``outputs``: lists of objects
     with ``name``, ``description``, ``address`` (a cell such as ``B2``), ``type`` (``number`` or
-    ``text``) and, for inputs, ``default``.
+    ``text``) and, for inputs, ``default``. With ``compiled: false`` there is no module: the
+    details of the version have no hash of it, and an export fails.
 ``model.js``, ``model.wasm``, ``model.data``
     The compiled module. What is missing is replaced by the smallest valid content.
 ``DefaultValidations.json``

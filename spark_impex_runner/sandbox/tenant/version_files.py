@@ -62,6 +62,11 @@ class VersionFiles:
                 path = self.version.path / "service.json"
                 raise ValueError(f"{path}: {side} must be a list")  # noqa: TRY004 - content, not type
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it has a compiled module, without which it cannot be exported."""
+        return self.about.get("compiled") is not False
+
     def parameters(self, side: str) -> list[dict[str, Any]]:
         """Return the entries of ``inputs`` or ``outputs``."""
         return [entry for entry in self.about.get(side, []) if isinstance(entry, dict)]
