@@ -116,8 +116,8 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     from .upload import Upload  # noqa: PLC0415
 
     upload = Upload.of(job, {**DEFAULTS, **step.options})
-    proof = ", then ask for /healthcheck and /version" if upload.prove else ""
-    return f"send each package to {upload.url}, {upload.limit} bytes at most in a request{proof}"
+    question = ", then ask for /healthcheck and /version" if upload.asks else ""
+    return f"send each package to {upload.url}, {upload.limit} bytes at most in a request{question}"
 
 
 @hookimpl(trylast=True)

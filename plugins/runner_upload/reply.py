@@ -46,8 +46,8 @@ def is_page(reply: HttpResponse) -> bool:
     return reply.buffer.lstrip()[:1] == b"<"
 
 
-def unproven_message(reply: HttpResponse, text: str) -> str:
-    """Describe a reply that does not prove that a runner is in service, and what to do."""
+def no_service_message(reply: HttpResponse, text: str) -> str:
+    """Describe a reply by which no runner is known to serve, and what to do."""
     hint = "; check the runner's own log"
     if reply.good or reply.status < 400 or reply.status in {404, 405}:
         hint = "; check url; a runner that has no such path cannot be asked: remove prove"

@@ -11,10 +11,10 @@ from spark_impex_runner.tools.http import HttpClient, MultipartUpload
 
 from .reply import (
     is_page,
+    no_service_message,
     refusal_message,
     reply_text,
     transport_message,
-    unproven_message,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _UPLOAD = "/api/v3/upload"
 # In the SDK's changelog (0.2.1) and in the documentation.
-_PROOFS = ("/healthcheck", "/version")
+_QUESTIONS = ("/healthcheck", "/version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Upload:
     headers: Mapping[str, str] = field(repr=False)
     timeout: float
     verify: bool | str
-    prove: bool
+    asks: bool
 
     @classmethod
     def of(cls, job: models.Job, options: Mapping[str, Any]) -> Upload:
@@ -94,9 +94,9 @@ class Upload:
         if not reply.good:
             raise errors.StepError(f"POST {self.url}: {refusal_message(reply, text)}")
         sent = f"sent to {self.url}, which answered HTTP {reply.status}{': ' if text else ''}{text}"
-        if not self.prove:
+        if not self.asks:
             return sent
-        return "; ".join([sent, *(self._ask(path, client) for path in _PROOFS)])
+        return "; ".join([sent, *(self._ask(path, client) for path in _QUESTIONS)])
 
     def _ask(self, path: str, client: HttpClient) -> str:
         """Return the runner's reply to a path below its URL; raise ``StepError`` unless it is good.
@@ -111,5 +111,5 @@ class Upload:
             raise errors.StepError(f"uploaded, but GET {url}: {error}") from error
         text = client.mask(reply_text(reply))
         if not reply.good or is_page(reply):
-            raise errors.StepError(f"uploaded, but GET {url}: {unproven_message(reply, text)}")
+            raise errors.StepError(f"uploaded, but GET {url}: {no_service_message(reply, text)}")
         return f"{path} answers {text or f'HTTP {reply.status}'}"
