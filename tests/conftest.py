@@ -46,14 +46,29 @@ TESTS = Path(__file__).parent
 EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
 # Folders whose files share servers or installed programs, which are started once a session.
-_SHARED = ("tests/plugins/upload/", "tests/state/remote/", "tests/schemas/", "tests/testing/")
+_SHARED = (
+    "tests/plugins/upload/",
+    "tests/state/remote/",
+    "tests/report/html/",
+    "tests/schemas/",
+    "tests/testing/",
+)
 _LONG = (
     *_SHARED,
     "tests/acceptance/",
     "tests/plugins/test_executor_",
     "tests/fuzz/",
     "tests/recipes/",
+    "tests/cli/test_completion.py",
+    "tests/cli/test_signals_on_store.py",
+    "tests/plugins/test_sources.py",
+    "tests/plugins/test_unzip.py",
+    "tests/spark/test_partial.py",
+    "tests/test_docs.py",
+    "tests/test_examples.py",
+    "tests/test_mutants.py",
     "tests/test_secrets.py",
+    "tests/test_site.py",
 )
 pytest_plugins = ["pytester", "spark_impex_runner.testing", "object_stores"]
 # A slow machine fails no example, and every run of the suite tries the same ones: half as many as

@@ -181,9 +181,7 @@ def listed(tenant: Tenant, target: str) -> ListedService:
     )
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     source=st.dictionaries(st.sampled_from(SERVICES[:3]), NUMBERS.filter(bool), min_size=1),
     destination=st.dictionaries(st.sampled_from(SERVICES[:3]), NUMBERS.filter(bool)),

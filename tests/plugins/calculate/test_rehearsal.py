@@ -71,4 +71,4 @@ targets:
     [motor] = found.targets
     assert motor.error == ""
     assert motor.steps[0][2] == f"not calculated: {WHY}"
-    assert "2 files" in motor.steps[1][2]  # the package, and the results
+    assert "3 files" in motor.steps[1][2]  # the package, the results and the receipt

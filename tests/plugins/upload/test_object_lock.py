@@ -371,7 +371,7 @@ DELIVERED = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(DELIVERED, max_size=7), st.sampled_from(["no", "yes", "cut"]), st.integers(1, 3))
 def test_last_signed_and_locked_deliveries_stay(
     earlier: list[Delivered], signed: str, last: int
