@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,25 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
 from spark_impex_runner.cli.approve import add_approval_options
-from spark_impex_runner.text import counted, escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from spark_impex_runner.cli.console import CommandContext, Console
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.restore import Restore
-    from spark_impex_runner.engine.restore_plan import Backup, RestorePlan
-    from spark_impex_runner.models import Imported, Manifest
+    from spark_impex_runner.engine.restore_plan import Backup
+    from spark_impex_runner.models import Manifest
     from spark_impex_runner.planning.stages import Prepared
 
-VERSION = 1
-# As of a run in which targets failed.
-_REFUSED = 4
-_HINTS = {
-    "folder_missing": "create the missing folders in Spark, since an import creates none",
-    "would_abort": "choose --if-present add_version or replace for services that exist",
-}
 IF_PRESENT = ("abort", "add_version", "replace")
 
 
@@ -201,12 +191,13 @@ class Command:
         ``notes`` are lines that follow the plan. With ``once``, no service may be in several
         packages: each import would find what the one before has left.
         """
+        from spark_impex_runner.cli.restore_output import RestoreOutput, confirmed
         from spark_impex_runner.engine.restore import Restore
         from spark_impex_runner.engine.restore_plan import check_gate
 
         options = selection.options(self.arguments)
         restore = Restore(self.prepared, options, self.arguments.to, backup, once=once)
-        shown = _Shown(self.context.console, restore, self.arguments.format == "json", notes)
+        shown = RestoreOutput(self.context.console, restore, self.arguments.format == "json", notes)
         if self.arguments.dry_run:
             with self.signals():
                 return shown.end(restore.plan(if_present), "planned")
@@ -215,104 +206,12 @@ class Command:
                 plan = session.plan or restore.plan(if_present)
             if plan.problems or not plan.wanted:
                 return shown.end(plan, "nothing_to_do")
-            check_gate(plan, backup, (self.manifest, restore.to), options)
+            if user := check_gate(plan, backup, (self.manifest, restore.to), options):
+                name = user.name or "an unknown user"
+                shown.notes = [*notes, f"approved by {name} ({user.named_by})"]
             shown.plan(plan)
-            if not self.arguments.yes and not _confirmed(restore):
+            if not self.arguments.yes and not confirmed(restore):
                 return shown.end(plan, "declined")
             with self.signals():
                 session.run(plan, shown.line)
             return shown.end(plan, "restored", session.imported)
-
-
-@dataclass
-class _Shown:
-    """What is printed of a restore: lines as they come, or one JSON document at the end."""
-
-    console: Console
-    restore: Restore
-    as_json: bool
-    notes: Sequence[str]
-    planned: bool = False
-
-    def line(self, text: str) -> None:
-        """Print a line for people."""
-        if not self.as_json:
-            self.console.result(escaped_line(text))
-
-    def plan(self, plan: RestorePlan) -> None:
-        """Print what a restore would do, once."""
-        if self.planned:
-            return
-        self.planned = True
-        backup, spark = self.restore.backup, self.restore.client
-        size = sum(each.size for each in backup.packages)
-        packages = counted(len(backup.packages), "package")
-        self.line(f"{backup.place}: {packages} ({size} bytes), verified")
-        if plan.resumed:
-            self.line(f"resumes the restore that began at {plan.resumed}, as it was planned then")
-        self.line(f"to {self.restore.to} ({spark.url}), if_present: {plan.if_present}")
-        for one in plan.imports:
-            for text in [each.line for each in one.services] or one.wanted:
-                self.line(f"  {text}")
-        for each in self.notes:
-            self.line(each)
-
-    def end(self, plan: RestorePlan, outcome: str, imports: Sequence[Imported] = ()) -> int:
-        """Print how it ended; return the exit code."""
-        self.plan(plan)
-        outcome = "refused" if plan.problems else outcome
-        if outcome in {"planned", "nothing_to_do"}:
-            self.line("nothing was sent" if plan.wanted else "nothing to do: nothing was sent")
-        if self.as_json:
-            self.console.data(self._data(plan, outcome, imports))
-        if plan.problems:
-            number = counted(len(plan.problems), "service")
-            outcomes = {each.outcome for one in plan.imports for each in one.services}
-            hints = (text for outcome, text in _HINTS.items() if outcome in outcomes)
-            self.console.error(
-                f"nothing was sent: {number} would end the import; {', and '.join(hints)}"
-            )
-            return _REFUSED
-        return 0
-
-    def _data(self, plan: RestorePlan, outcome: str, imports: Sequence[Imported]) -> dict[str, Any]:
-        packages = [
-            {
-                "name": each.package.name,
-                "size": each.package.size,
-                "sha256": each.package.sha256,
-                "import": list(each.wanted),
-                "services": [one.as_data() for one in each.services],
-            }
-            for each in plan.imports
-        ]
-        done = [
-            {"package": each.package, "sha256": each.sha256, "job_id": each.job_id, "at": each.at}
-            for each in imports
-        ]
-        place, url = self.restore.backup.place, self.restore.client.url
-        return {
-            "version": VERSION,
-            "source": place,
-            "to": self.restore.to,
-            "tenant": url,
-            "if_present": plan.if_present,
-            "outcome": outcome,
-            "packages": packages,
-            "imports": done,
-            "notes": list(self.notes),
-        }
-
-
-def _confirmed(restore: Restore) -> bool:
-    """Ask on a terminal; raise ``UsageError`` without one."""
-    from spark_impex_runner.errors import UsageError
-
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(
-            "nothing was sent: give --yes to import without being asked, or --dry-run for the "
-            "plan alone"
-        )
-    sys.stderr.write(f"import to {restore.to} ({restore.client.url})? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -82,8 +82,10 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 def _nothing(notes: list[str], arguments: argparse.Namespace, context: CommandContext) -> int:
     """Say that nothing was there before the import; return the exit code."""
     if arguments.format == "json":
+        from spark_impex_runner.cli.restore_output import VERSION
+
         about = {"source": str(arguments.lock), "to": arguments.to, "outcome": "nothing_to_do"}
-        context.console.data({"version": restore.VERSION, **about, "notes": notes})
+        context.console.data({"version": VERSION, **about, "notes": notes})
         return 0
     context.console.result("nothing to restore: nothing was there before the import")
     for note in notes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.evidence.dsse import PublicKey
     from spark_impex_runner.models import Artifact, Manifest, RunOptions, ServiceForecast, Target
+    from spark_impex_runner.user import User
 
 _FIELDS = ("folder", "service", "service_id", "version", "version_id")
 
@@ -89,17 +90,17 @@ class RestorePlan:
 
 def check_gate(
     plan: RestorePlan, backup: Backup, where: tuple[Manifest, str], options: RunOptions
-) -> None:
-    """Raise ``HeldError`` if a manifest has a gate before a connection and nobody approves.
+) -> User | None:
+    """Return who approves a restore; raise ``HeldError`` if a gate of the manifest needs that.
 
-    A restore is no way around the gate of the step ``import``: it needs an approval of each package
-    by its digest, with ``four_eyes`` by another person than the one who restores it and the one who
-    exported it.
+    None if there is no gate before the connection. A restore is no way around the gate of the step
+    ``import``: it needs an approval of each package by its digest, with ``four_eyes`` by another
+    person than the one who restores it and the one who exported it.
     """
     manifest, to = where
     gates = list(_gates(manifest.targets, to))
     if not gates or not plan.wanted:
-        return
+        return None
     digests = [each.package.sha256 for each in plan.wanted]
     packages = {each: {"to": to, "sha256": each} for each in digests}
     if Approvals.of(options.approved).uncovered(packages):
@@ -109,11 +110,12 @@ def check_gate(
             to,
             digests=digests,
         )
+    actors = Actors.here(options.approved_by)
     if any(each.get("four_eyes") for each in gates):
-        actors = Actors.here(options.approved_by)
-        people = {backup.started_by, actors.initiator.name} - {""}
-        if why := refusal(sorted(people), actors.approver.name):
+        exported_by = [backup.started_by] if backup.started_by else []  # a listing does not tell
+        if why := refusal([actors.initiator.name, *exported_by], actors.approver.name):
             raise HeldError(why, to, digests=digests)
+    return actors.approver
 
 
 def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) -> None:

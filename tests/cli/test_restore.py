@@ -289,10 +289,11 @@ def test_gate_of_the_manifest_holds_a_restore(delivered: Tenants) -> None:
 
     held = delivered.restore("out", code=9)
     own = delivered.restore("out", *approve, code=9)
-    delivered.restore("out", *approve, "--approved-by", "bob")
+    done = delivered.restore("out", *approve, "--approved-by", "bob")
 
     assert " ".join(approve) in held.err
     assert "four_eyes" in own.err
+    assert "approved by bob (--approved-by)\n" in done.out
     assert delivered.holds("dr") == delivered.holds("sit")
 
 

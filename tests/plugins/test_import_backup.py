@@ -95,3 +95,24 @@ def test_refused_import_is_backed_up_again(world: World) -> None:
     assert (refused.exit_code, done.exit_code) == (4, 0), done.results[0].error
     assert exports(world) == 2
     assert len(list((done.results[0].target.output / "backup").iterdir())) == 2
+
+
+def test_targets_do_not_wait_for_one_another(world: World) -> None:
+    """A tenant that takes one job at a time makes the backups of several targets in turn."""
+    names = [f"s{number}" for number in range(3)]
+    for tenant, version in (("sit", "2.0.0"), ("uat", "1.0.0")):
+        for name in names:
+            (world.folder / tenant / "acme/motor" / name / version).mkdir(parents=True)
+    world.serve_all()
+    rest = f"connection: sit, steps: [{BACKED_UP}]"
+    path = world.write(
+        "".join(f"  - {{name: {n}, services: [motor/{n}], {rest}}}\n" for n in names)
+    )
+
+    result = world.go(path)
+
+    assert [each.error for each in result.results] == ["", "", ""]
+    assert exports(world) == 3
+    lock = json.loads((world.folder / "l.json").read_text())
+    receipts = {each["imports"][0]["backup"]["receipt"] for each in lock["packages"]}
+    assert len(receipts) == 3
