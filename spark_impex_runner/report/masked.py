@@ -13,14 +13,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult, TargetResult
     from spark_impex_runner.models.comparison import Diff
     from spark_impex_runner.report.problems import CheckedManifest
 
     Result = TypeVar("Result", RunResult, TargetResult, CheckedManifest, Diff)
-
-_PLAIN = frozenset({type(None), bool, int, float})
 
 
 def masked(result: Result, masker: Masker) -> Result:
@@ -41,37 +41,52 @@ class _Walk:
 
     def value(self, value: Any) -> Any:
         """Return a value with its secrets masked."""
-        kind = value.__class__
-        if kind in _PLAIN:
-            return value
-        if kind is str:
-            masked = self._mask(value)
-            return value if masked == value else masked
-        if names := _names(kind):
-            # The result keeps every object alive, so that ids stay unique.
-            if id(value) not in self._seen:
-                self._seen[id(value)] = self._model(value, names)
-            return self._seen[id(value)]
-        if isinstance(value, (tuple, list)):
-            items = [self.value(each) for each in value]
-            return value if all(map(operator.is_, items, value)) else kind(items)
-        if isinstance(value, Mapping):
-            texts = {key: self.value(each) for key, each in value.items()}
-            same = kind is dict and all(map(operator.is_, texts.values(), value.values()))
-            return value if same else texts
-        return value
+        visit = _visitor(value.__class__)
+        return visit(self, value) if visit else value
 
-    def _model(self, value: Any, names: tuple[str, ...]) -> Any:
+    def text(self, value: str) -> str:
+        """Return a text with its secrets masked."""
+        masked = self._mask(value)
+        return value if masked == value else masked
+
+    def model(self, value: Any) -> Any:
+        """Return an instance of a dataclass with its secrets masked."""
+        # The result keeps every object alive, so that ids stay unique.
+        if (seen := self._seen.get(id(value))) is not None:
+            return seen
         changed = {}
-        for name in names:
-            before = getattr(value, name)
-            after = self.value(before)
-            if after is not before:
+        for name in _names(value.__class__):
+            # Most fields of most targets are empty.
+            if (before := getattr(value, name)) and (after := self.value(before)) is not before:
                 changed[name] = after
-        return replace(value, **changed) if changed else value
+        masked = self._seen[id(value)] = replace(value, **changed) if changed else value
+        return masked
+
+    def items(self, value: Any) -> Any:
+        """Return a tuple or list with its secrets masked."""
+        items = [self.value(each) for each in value]
+        return value if all(map(operator.is_, items, value)) else value.__class__(items)
+
+    def mapping(self, value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """Return a mapping with the secrets in its values masked, as a dictionary."""
+        texts = {key: self.value(each) for key, each in value.items()}
+        same = value.__class__ is dict and all(map(operator.is_, texts.values(), value.values()))
+        return value if same else texts
+
+
+@cache
+def _visitor(kind: Any) -> Callable[[_Walk, Any], Any] | None:
+    """Return the method for the values of a class; None for those without texts."""
+    if kind is str:  # no subclass: an outcome is one
+        return _Walk.text
+    if is_dataclass(kind):
+        return _Walk.model
+    if issubclass(kind, (tuple, list)):
+        return _Walk.items
+    return _Walk.mapping if issubclass(kind, Mapping) else None
 
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    """Return the field names of a dataclass, none of any other class."""
-    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+    """Return the field names of a dataclass."""
+    return tuple(each.name for each in fields(kind))
