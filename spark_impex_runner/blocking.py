@@ -42,9 +42,11 @@ CALLS = 2.0
 LAST = 3.25
 # Then targets that have not ended are abandoned.
 GIVE_UP = 3.5
-# Until then reports and notifications are sent; they get at least ``AT_LEAST`` seconds.
+# Until then reports and notifications are sent; they get at least ``AT_LEAST`` seconds, a report
+# ``REPORT``: that of ten thousand targets takes so long on a busy machine.
 END = 4.25
 AT_LEAST = 0.25
+REPORT = 2.0
 
 # A signal that comes just before the main thread waits, or that the system gives to another thread,
 # does not end its wait: Python calls the handler at the end of it.
@@ -212,21 +214,23 @@ class Background(Generic[R]):
             return
 
 
-def interruptible(
+def interruptible(  # noqa: PLR0913 - what differs between the uses of one wait
     name: str,
     work: Callable[[], R],
     clock: Clock,
     grace: float = CALLS,
     late: Callable[[R], object] = lambda _: None,
+    *,
+    least: float = AT_LEAST,
 ) -> R:
     """Return the result of blocking work; abandon it ``grace`` seconds after a stop.
 
-    The work gets at least ``AT_LEAST`` seconds. Raises ``Interrupted`` if it is abandoned, and what
+    The work gets at least ``least`` seconds. Raises ``Interrupted`` if it is abandoned, and what
     ``work`` raises.
     """
-    least = time.monotonic() + AT_LEAST
+    earliest = time.monotonic() + least
     call = Background(work, late=late)
-    if call.wait(lambda: max(clock.stopped_at + grace, least), clock):
+    if call.wait(lambda: max(clock.stopped_at + grace, earliest), clock):
         return call.result()
     mark_abandoned()
     _log.warning("%s did not end within %g s of the signal and was abandoned", name, grace)

@@ -38,6 +38,8 @@ class Clock:
         self.signum = 0
         # The time of ``time.monotonic`` at which ``stop`` was first called.
         self.stopped_at = math.inf
+        # Until then, by ``time.monotonic``, the process is not left after a stop.
+        self.reserved_until = -math.inf
 
     def now(self) -> datetime:
         """Return the wall clock as an aware UTC time, for records."""
@@ -90,6 +92,18 @@ class Clock:
             yield
         finally:
             self._block.end = before
+
+    @contextmanager
+    def reserved(self, seconds: float) -> Iterator[None]:
+        """Keep the process for the block, but no longer than so many seconds.
+
+        It exits soon after a stop, whatever blocks it; reports are to be whole by then.
+        """
+        self.reserved_until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self.reserved_until = -math.inf
 
     def left(self) -> float:
         """Return the seconds left by the ``until`` blocks of this thread, 0 or more."""

@@ -148,12 +148,16 @@ class HeldLimits:
             self._held.remove(limit)
             limit.release()
 
+    def release_all(self) -> None:
+        """Release every limit that is held."""
+        for limit in tuple(self._held):
+            self.release(limit)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for limit in tuple(self._held):
-            self.release(limit)
+        self.release_all()
 
 
 class RunLimits:

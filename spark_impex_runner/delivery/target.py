@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.limits import HeldLimits, Limit
-    from spark_impex_runner.models import Job, Request
+    from spark_impex_runner.models import Job, PlannedTarget, Request
     from spark_impex_runner.planning.connections import Connections
     from spark_impex_runner.state.models import Attempt
 
@@ -176,7 +176,8 @@ class TargetRunner:
         delivery, reason = found
         target = replace(job.target, output=delivery.output)
         progress.job = replace(job, target=target)
-        return not_started_result(progress.job, Outcome.UNCHANGED, reason, context.clock.now())
+        now = context.clock.now()
+        return not_started_result(progress.job, job.tenant, Outcome.UNCHANGED, reason, now)
 
     def _checked(self, job: Job, url: str) -> Job:
         """Return the job with the records of its output; raise if the output cannot be used."""
@@ -258,14 +259,16 @@ def _foreign_files(job: Job, context: Context) -> list[Path]:
     ]
 
 
-def not_started_result(job: Job, outcome: Outcome, reason: str, now: datetime) -> TargetResult:
+def not_started_result(
+    work: Job | PlannedTarget, tenant: str, outcome: Outcome, reason: str, now: datetime
+) -> TargetResult:
     """Return the result of a target for which no request was sent."""
     return TargetResult(
-        target=job.target,
+        target=work.target,
         outcome=outcome,
         started=now,
         finished=now,
-        tenant=job.tenant,
-        request=job.request,
+        tenant=tenant,
+        request=work.request,
         error=reason,
     )

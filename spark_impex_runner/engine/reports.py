@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
-from spark_impex_runner.blocking import END, interruptible
+from spark_impex_runner.blocking import END, REPORT, interruptible
 from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
 from spark_impex_runner.text import plain
@@ -34,7 +34,8 @@ def write_reports(
             _write(path, _pieces(offers[name], result))
 
         try:
-            interruptible(f"report {name}", write_one, clock, END)
+            with clock.reserved(REPORT):
+                interruptible(f"report {name}", write_one, clock, END, least=REPORT)
         except Interrupted:
             problems.append(f"report {name} did not end after the signal; {path} may be missing")
         except (DeliveryError, PluginError) as error:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.blocking import END, interruptible
+from spark_impex_runner.blocking import END, REPORT, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.records import signer_of
@@ -126,6 +126,7 @@ class _Run:
             self._warn_of_unused_approvals(results.values())
             reported = self._report(tuple(results.values()))
             finished = record_end(self._prepared, self._context, reported)
+        self._scheduler.report_cancelled()
         self._log_end(finished)
         self._observe("impex_run_finished", run=run, report=finished)
         registry, masker = self._hooks.registry, self._context.masker
@@ -179,7 +180,8 @@ class _Run:
             signal=self._clock.signum,
             command=command(run.manifest.path, self._options, (), ()),
         )
-        finished = masked(result, self._context.masker)
+        with self._clock.reserved(REPORT):
+            finished = masked(result, self._context.masker)
         written, problems = write_reports(finished, self._hooks.registry.reports, self._clock)
         problems = [self._context.masker.mask(each) for each in problems]
         manifest = replace(finished.manifest, reports=written)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
@@ -23,6 +25,7 @@ from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from spark_impex_runner.delivery.context import Context
@@ -57,6 +60,7 @@ class Scheduler:
         requests = {item.target.name: item.request for item in prepared.plan}
         self._runner = TargetRunner(context, prepared.connections, self._leave_receipt, requests)
         self._distributed = bool(options.run_id or options.executor)
+        self._cancelled: list[TargetResult] = []
         self._queued: dict[str, tuple[datetime, float]] = {}
         self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}
 
@@ -70,6 +74,7 @@ class Scheduler:
             prepare=self._prepare,
             run=self._run,
             skip=self.skip,
+            cancel=self._cancel,
             abandon=self._abandon,
             blocked_reason=_blocked_reason,
             stop=lambda: self._clock.stop(signal.SIGINT),
@@ -83,6 +88,16 @@ class Scheduler:
         run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - pluggy marks functions only
         with self._hooks.manager.default("impex_run_job", run_job):
             return run_all(needs, functions, self._clock)
+
+    def report_cancelled(self) -> None:
+        """Report the targets that a stop kept from starting, as long as the run may still last.
+
+        For the end of a run: they may be ten thousand, and the reports must not wait for them.
+        """
+        if results := self._cancelled:
+            report = partial(self._context.cancelled, self._prepared.run, results, self._job)
+            with suppress(Interrupted):
+                interruptible("the log of targets that were not started", report, self._clock, END)
 
     def fail(self, name: str, reason: str, exit_code: int) -> TargetResult:
         """Return a failed result for a target without one, such as after its worker died."""
@@ -100,6 +115,37 @@ class Scheduler:
         """Return the result of a target that is not started."""
         outcome = Outcome.CANCELLED if self._clock.stopping() else Outcome.SKIPPED
         return self._not_started(self._job(name), outcome, self._stop_reason() or reason)
+
+    def _cancel(self, names: Sequence[str]) -> list[TargetResult]:
+        """Return the results of targets that a stop keeps from starting."""
+        planned = [self._planned[name] for name in names]
+        tenants = {
+            name: self._prepared.connections.client(name).url
+            for name in {each.target.connection for each in planned}
+        }
+        ended, now = self._all_recorded(names), self._clock.now()
+        results = [
+            ended.get(each.target.name)
+            or not_started_result(
+                each, tenants[each.target.connection], Outcome.CANCELLED, _INTERRUPTED, now
+            )
+            for each in planned
+        ]
+        self._cancelled += [each for each in results if each.target.name not in ended]
+        return results
+
+    def _all_recorded(self, names: Sequence[str]) -> dict[str, TargetResult]:
+        """Return what ``recorded`` returns of targets; nothing if the state does not reply."""
+        if not self._distributed:
+            return {}
+
+        def read() -> dict[str, TargetResult]:
+            return {name: result for name in names if (result := self.recorded(name))}
+
+        try:
+            return interruptible("the state", read, self._clock)
+        except Interrupted:
+            return {}
 
     def _prepare(self, name: str) -> TargetResult | Ready:
         """Return the limits that a target waits for, or its result if there is nothing to do."""
@@ -186,7 +232,8 @@ class Scheduler:
         """Return the result of a target whose wrapper or preparation failed."""
         done, now = progress.ended, self._clock.now()  # done: the delivery, before a wrapper failed
         if done is None:
-            failed = not_started_result(progress.job, Outcome.FAILED, str(error), now)
+            job, text = progress.job, str(error)
+            failed = not_started_result(job, job.tenant, Outcome.FAILED, text, now)
             failed = replace(failed, exit_code=error.exit_code)
             return self._reported(progress.job, failed, error)
         message = self._context.masker.mask(str(error))
@@ -206,7 +253,8 @@ class Scheduler:
         return result
 
     def _not_started(self, job: Job, outcome: Outcome, reason: str) -> TargetResult:
-        return self._reported(job, not_started_result(job, outcome, reason, self._clock.now()))
+        now = self._clock.now()
+        return self._reported(job, not_started_result(job, job.tenant, outcome, reason, now))
 
     def _reported(
         self, job: Job, result: TargetResult, error: ImpexError | None = None

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# How many tasks are prepared, skipped or stopped at a time. Preparing may send requests, so it
-# needs more than one thread; a limit keeps ten thousand targets from starting as many threads.
+# How many tasks are prepared or skipped at a time. Preparing may send requests, so it needs more
+# than one thread; a limit keeps ten thousand targets from starting as many threads.
 _PREPARING = 64
-# The same after a stop: what is left is short, and more threads only get in each other's way.
-_STOPPING = 8
 # Seconds without the end of any task after which those that still run are abandoned: after a stop
 # many may end at nearly the same time, on a busy machine later than GIVE_UP.
 _QUIET = 0.5
@@ -50,6 +48,8 @@ class TaskFunctions(Generic[R]):
         prepare: Return the limits of the task, or its result if nothing is left to do.
         run: Run the task, release its limits, return its result.
         skip: Return the result of a task that does not run, for the given reason.
+        cancel: Return the results of tasks that a stop keeps from running. Called on the
+            scheduler's own thread: it must not wait.
         abandon: Return the result of a task that did not end after a stop.
         blocked_reason: Return why a result blocks the tasks that need it, to follow "it needs a,
             which …"; an empty text if it does not.
@@ -61,6 +61,7 @@ class TaskFunctions(Generic[R]):
     prepare: Callable[[str], R | Ready]
     run: Callable[[str, HeldLimits], R]
     skip: Callable[[str, str], R]
+    cancel: Callable[[Sequence[str]], Sequence[R]]
     abandon: Callable[[str], R]
     blocked_reason: Callable[[R], str]
     stop: Callable[[], None]
@@ -123,8 +124,10 @@ class TaskRunner(Generic[R]):
         self._clock = clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._last_event = 0.0
-        # Tasks to prepare, and those with limits, which were prepared, to run at once.
-        self._ready: deque[tuple[str, HeldLimits | None]] = deque()
+        # Tasks without a result, and those of them that no thread works on.
+        self._left = set(needs)
+        self._waiting = dict.fromkeys(needs)
+        self._ready: deque[str] = deque()
         self._short: set[str] = set()
         self._queued: dict[str, _Queued] = {}
         self._running: set[str] = set()
@@ -134,46 +137,60 @@ class TaskRunner(Generic[R]):
 
     def wake(self) -> None:
         """React to the stopped clock; safe to call from a signal handler."""
-        self._events.put(self._empty_queues)
+        self._events.put(lambda: None)
 
     def run(self) -> None:
         """Do all tasks; what is raised here is one of ``errors``."""
         try:
             self._order.prepare()
-            while self._order.is_active():
-                self._ready.extend((name, None) for name in self._order.get_ready())
-                most = _STOPPING if self._clock.stopping() else _PREPARING
-                while self._ready and len(self._short) < most:
-                    self._begin(*self._ready.popleft())
-                self._next_event()()
+            while self._left:
+                if self._clock.stopping():
+                    self._cancel_waiting()
+                else:
+                    self._begin_ready()
+                if self._left:
+                    self._next_event()()
         except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
             self.errors.append(error)
             self._functions.stop()
         self._helpers.close()
         self._targets.close()
 
-    def _begin(self, name: str, held: HeldLimits | None) -> None:
-        """Prepare a task whose needs have all ended, or skip it, or run one that ends at once."""
-        self._short.add(name)
-        reasons = (self._blocked_by(need) for need in self._needs[name])
-        if held:
-            self._start(self._helpers, name, partial(self._functions.run, name, held))
-        elif reason := next(filter(None, reasons), ""):
-            self._start(self._helpers, name, partial(self._functions.skip, name, reason))
-        else:
-            self._start(self._helpers, name, partial(self._functions.prepare, name))
+    def _begin_ready(self) -> None:
+        """Prepare the tasks whose needs have all ended, or skip them."""
+        self._ready.extend(self._order.get_ready())
+        while self._ready and len(self._short) < _PREPARING:
+            name = self._ready.popleft()
+            self._short.add(name)
+            reasons = (self._blocked_by(need) for need in self._needs[name])
+            if reason := next(filter(None, reasons), ""):
+                self._start(self._helpers, name, partial(self._functions.skip, name, reason))
+            else:
+                self._start(self._helpers, name, partial(self._functions.prepare, name))
+
+    def _cancel_waiting(self) -> None:
+        """End all tasks that no thread works on, at once: they may be ten thousand."""
+        for queued in tuple(self._queued.values()):
+            if queued.limits[0].cancel(queued):
+                del self._queued[queued.name]
+                queued.held.release_all()
+        names = [name for name in self._waiting if name not in self._queued]
+        if names:
+            for name, result in zip(names, self._functions.cancel(names), strict=True):
+                del self._waiting[name]
+                self._record(name, result)
 
     def _blocked_by(self, need: str) -> str:
-        result = self.results.get(need)
-        reason = self._functions.blocked_reason(result) if result is not None else "failed"
+        reason = self._functions.blocked_reason(self.results[need])
         return f"it needs {need}, which {reason}" if reason else ""
 
     def _queue(self, name: str, held: HeldLimits, limits: Sequence[Limit]) -> None:
         """Run a task on a thread of its own once all limits have room."""
-        if not limits:
+        self._waiting[name] = None
+        if self._clock.stopping():
+            held.release_all()
+        elif not limits:
             self._start(self._targets, name, partial(self._functions.run, name, held))
-        elif self._clock.stopping():  # it ends at once; no thread each
-            self._ready.append((name, held))
         else:
             self._queued[name] = _Queued(name, limits, held, self._admitted)
             if place := limits[0].acquire_later(self._queued[name], name):
@@ -183,16 +200,9 @@ class TaskRunner(Generic[R]):
         self._events.put(partial(self._entered, queued))
 
     def _entered(self, queued: _Queued) -> None:
-        del self._queued[queued.name]
         queued.held.add(queued.limits[0])
+        del self._queued[queued.name]
         self._queue(queued.name, queued.held, queued.limits[1:])
-
-    def _empty_queues(self) -> None:
-        """Run every task that waits for a limit without it: after the stop it ends at once."""
-        for queued in tuple(self._queued.values()):
-            if queued.limits[0].cancel(queued):
-                del self._queued[queued.name]
-                self._ready.append((queued.name, queued.held))
 
     def _start(self, workers: Workers, name: str, call: Callable[[], R | Ready]) -> None:
         """Call a function of a task on another thread."""
@@ -204,6 +214,7 @@ class TaskRunner(Generic[R]):
                 event = partial(self._failed, name, error)
             self._events.put(partial(self._receive, name, event))
 
+        del self._waiting[name]
         self._running.add(name)
         workers.submit(partial(copy_context().run, run))
 
@@ -218,14 +229,18 @@ class TaskRunner(Generic[R]):
         if isinstance(result, Ready):
             self._queue(name, HeldLimits(self._clock), result.limits)
         else:
-            self.results[name] = result
-            self._functions.ended(result)
+            self._record(name, result)
             self._order.done(name)
+
+    def _record(self, name: str, result: R) -> None:
+        self._left.remove(name)
+        self.results[name] = result
+        self._functions.ended(result)
 
     def _failed(self, name: str, error: BaseException) -> None:
         self.errors.append(error)
+        self._left.remove(name)
         self._functions.stop()
-        self._order.done(name)
 
     def _next_event(self) -> Callable[[], None]:
         """Wait for the next event; after a stop, return ``_abandon`` when it is time to give up."""
@@ -241,9 +256,8 @@ class TaskRunner(Generic[R]):
 
     def _abandon(self) -> None:
         """End all tasks that still run, without their threads, which Python cannot end."""
-        for name in (*self._running, *(name for name, _ in self._ready)):
+        for name in self._running:
             mark_abandoned()
-            self._ended(name, self._functions.abandon(name))
+            self._record(name, self._functions.abandon(name))
         self._running.clear()
-        self._ready.clear()
         self._short.clear()

@@ -112,6 +112,7 @@ def _results(unit: WorkUnit, run: ActiveRun, *, remote: bool) -> UnitResult:
             progress = stack.enter_context(reported(events, offers, prepared.run, clock))
         scheduler = Scheduler(prepared, context, options, progress, FailFast(failed, stop))
         results = scheduler.deliver().values()
+        scheduler.report_cancelled()
         return UnitResult(
             tuple(sanitized(each, run.masker) for each in results),
             tuple(Placement.of(each, offers) for each in results),

@@ -122,6 +122,10 @@ class Plugins:
         """
         return getattr(self.manager.hook, hook)(**arguments)
 
+    def has(self, hook: str) -> bool:
+        """Return whether a plugin implements a hook."""
+        return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call each observer of a hook; log the error of one and go on to the next."""
         plugins = self.manager.get_plugins()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,20 @@ def test_a_blocked_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         assert exited.wait(10)
 
     assert left == [143]
+
+
+def test_a_report_in_progress_keeps_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is left no later than the report's time is over."""
+    left: list[float] = []
+    exited, clock = threading.Event(), Clock()
+    monkeypatch.setattr(os, "_exit", lambda _: (left.append(time.monotonic()), exited.set()))
+
+    with exit_in_time(clock, seconds=0.0), clock.reserved(0.1):
+        until = clock.reserved_until
+        clock.stop(15)
+        assert exited.wait(10)
+
+    assert left[0] >= until
 
 
 def test_an_ended_run_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:

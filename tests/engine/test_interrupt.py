@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import random
 import signal
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner import blocking
+from spark_impex_runner.engine import reports, scheduler
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.planning.connections import Connections
+from spark_impex_runner.report import json as report_json
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.state.local import LocalStorage
@@ -50,6 +56,112 @@ def test_interrupt_during_wait(
     assert len([r for r in sandbox.requests if r.method == "POST"]) == 1
     assert listings == []
     assert json.loads(file.read_text())["signal"] == signal.SIGTERM
+
+
+WATCHER = """
+from spark_impex_runner import hookimpl
+
+seen = {}
+
+@hookimpl
+def impex_job_changed(job, change):
+    seen.setdefault((job.run.id, job.target.name), []).append((change.event, change.message))
+
+@hookimpl
+def impex_run_finished(run, report):
+    for name in [each.name for each in run.targets[1:]]:
+        print(name, seen.pop((run.id, name), None))
+"""
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_targets_that_never_start_cost_little(
+    run: Any,
+    serve: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    observed: bool,
+) -> None:
+    """No job, no look at the state; yet each has a result, an event and its place in the report.
+
+    A job is made only for a plugin that observes events.
+    """
+    count, file, jobs, clients = 40, tmp_path / "report.json", Counter[str](), Counter[bool]()
+    stopped = run.clock.stopping
+    make, client = scheduler.new_job, Connections.client
+    caplog.set_level("INFO")
+
+    def new_job(planned: Any, *rest: Any) -> Any:
+        jobs[planned.target.name] += stopped()
+        return make(planned, *rest)
+
+    def count_clients(self: Connections, name: str) -> Any:
+        clients[stopped()] += 1
+        return client(self, name)
+
+    monkeypatch.setattr(scheduler, "new_job", new_job)
+    monkeypatch.setattr(Connections, "client", count_clients)
+    run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
+    (watcher := tmp_path / "watcher.py").write_text(WATCHER)
+    targets = "\n".join(f"- {{name: t{number}, folders: [life]}}" for number in range(count))
+    needed = f"- {{name: last, folders: [life], needs: [t{count - 1}]}}"
+
+    result = run(
+        serve(job_seconds=1000),
+        f"{targets}\n{needed}",
+        reports={"json": file},
+        plugin_files=(watcher,) if observed else (),
+    )
+
+    waited = [each for each in result.results if not each.job_id]
+    names = [each.target.name for each in waited]
+    reason = "the run was interrupted before it started"
+    assert len(waited) == count
+    assert {(each.outcome, each.error, each.tenant) for each in waited} == {
+        (Outcome.CANCELLED, reason, result.results[0].tenant)
+    }
+    assert [each["target"] for each in json.loads(file.read_text())["targets"]] == [
+        each.target.name for each in result.results
+    ]
+    events = [each for each in caplog.records if getattr(each, "event", "") == "target.cancelled"]
+    assert sorted(each.target for each in events) == sorted([*names, "t0"])
+    assert sum(jobs[name] for name in names) == (count if observed else 0)
+    if observed:
+        change = ("target.cancelled", f"cancelled: {reason}")
+        shown = capsys.readouterr().out
+        assert all(f"{name} [{change!r}]" in shown for name in names)
+    else:
+        assert clients[True] < 20
+
+
+def test_signal_during_report_leaves_it_whole(
+    run: Any, serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report has time of its own, however late it begins, and the process is kept for it."""
+    kept, target = [], report_json._target
+    monkeypatch.setitem(blocking.interruptible.__kwdefaults__, "least", 0.0)
+
+    def stop(result: Any) -> Any:
+        run.clock.stopped_at = time.monotonic() - 2 * blocking.END
+        run.clock.stop(signal.SIGTERM)
+        kept.append(run.clock.reserved_until - time.monotonic())
+        return target(result)
+
+    monkeypatch.setattr(report_json, "_target", stop)
+    monkeypatch.setattr(reports, "REPORT", 60.0)
+    names = [f"t{number}" for number in range(5)]
+    targets = "\n".join(f"- {{name: {name}, folders: [life]}}" for name in names)
+
+    result = run(serve(), targets, reports={"json": tmp_path / "report.json"})
+
+    written = json.loads((tmp_path / "report.json").read_text())["targets"]
+    assert [each["target"] for each in written] == names
+    assert result.problems == ()
+    assert all(each > 0 for each in kept)
+    assert run.clock.reserved_until < time.monotonic()
 
 
 def test_job_that_may_not_be_cancelled_is_named(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
+from dataclasses import replace
 from graphlib import CycleError
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.limits import HeldLimits, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 VAR: ContextVar[str] = ContextVar("VAR", default="")
 
@@ -46,15 +47,19 @@ class Recorder:
         self, needs: dict[str, list[str]], prepare: Callable[[str], str] | None = None
     ) -> dict[str, str]:
         """Run tasks; return their results."""
-        work = TaskFunctions(
+        return run_all(needs, self.functions(prepare), self.clock)
+
+    def functions(self, prepare: Callable[[str], Any] | None = None) -> TaskFunctions[str]:
+        """Return what the tasks do."""
+        return TaskFunctions(
             prepare=prepare or (lambda _: Ready(self.limits)),
             run=self.run,
             skip=lambda _, why: f"skipped: {why}",
+            cancel=lambda names: ["stopped"] * len(names),
             abandon=lambda _: "abandoned",
             blocked_reason=lambda result: "" if result == "good" else "did not succeed",
             stop=lambda: self.clock.stop(2),
         )
-        return run_all(needs, work, self.clock)
 
 
 @st.composite
@@ -159,6 +164,49 @@ def test_stop_ends_waiting_tasks() -> None:
     assert recorder.done[0] == "interrupted"
     assert not recorder.clock._listeners
     limit.acquire(Clock())
+
+
+def test_stop_cancels_all_waiting_tasks_at_once() -> None:
+    """A thousand that wait for a limit, for a need or for their turn cost one call and no thread.
+
+    Their limits are free afterwards; only what runs ends by itself.
+    """
+    recorder, calls = Recorder(), []
+    first, second = Limit(2), Limit(1)
+    recorder.limits = (first, second)
+    needs = {"running": [], **{f"t{number}": [] for number in range(999)}, "last": ["running"]}
+
+    def stop(_: str) -> None:
+        started.set()
+        queued.wait(20)
+        recorder.clock.stop(15)
+
+    started, queued = threading.Event(), threading.Event()
+
+    def note(_: str, place: int) -> None:
+        if place > 500:
+            started.wait(20)
+            queued.set()
+
+    def cancel(names: Sequence[str]) -> list[str]:
+        calls.append(names)
+        return ["cancelled"] * len(names)
+
+    recorder.do = stop
+    work = replace(recorder.functions(), cancel=cancel, queued=note)
+
+    results = run_all(needs, work, recorder.clock)
+
+    [(runs, _)] = [(name, each) for name, each in results.items() if each == "good"]
+    cancelled = [name for names in calls for name in names]
+    assert recorder.done == [runs]
+    assert sorted(cancelled) == sorted(needs.keys() - {runs})
+    # All but those that were being prepared, or on their way to the second limit.
+    assert len(calls[0]) > len(needs) - 70
+    assert "last" in calls[0]
+    for limit, width in ((first, 2), (second, 1)):
+        for _ in range(width):
+            limit.acquire(Clock())
 
 
 def test_hanging_task_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
