@@ -68,6 +68,7 @@ def test_every_key_is_offered_where_it_may_stand(
             f"{STEP}|",
             {
                 *("calculate", "calculate_remote", "checksum", "hand_over", "import"),
+                "tenant_inventory",
                 *("package_check", "runner_upload", "unzip", "upload"),
             },
         ),
