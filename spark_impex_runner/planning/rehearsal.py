@@ -17,6 +17,7 @@ from spark_impex_runner.errors import ImpexError, PluginError
 from spark_impex_runner.models import Auth, StandIns
 from spark_impex_runner.planning.locations import path_options, steps_of
 from spark_impex_runner.planning.survey import UNKNOWN
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.sandbox.sink import Sink
 from spark_impex_runner.sandbox.tenant.tree import INDEX
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # More than a rehearsal ever starts at once: no target waits for another one's job.
 _JOB_LIMIT = 20_000
+_NO_DETAILS = parse_fault("details@*=403")
 _JOBS = 4
 _MODEL = {
     "description": "invented for a rehearsal",
@@ -144,7 +146,12 @@ class _Stager:
                 tenant = address.tenant if address else name
                 sandbox = Sandbox(
                     connection.sandbox or self._tree(name, key),
-                    Settings(tenant="" if connection.sandbox else tenant, job_limit=_JOB_LIMIT),
+                    Settings(
+                        tenant="" if connection.sandbox else tenant,
+                        job_limit=_JOB_LIMIT,
+                        # All versions have one model, so no hash tells which ones are the same.
+                        faults=() if connection.sandbox else (_NO_DETAILS,),
+                    ),
                 )
                 sandboxes[key] = stack.enter_context(sandbox)
                 ports |= {_port(sandbox.base_url), _port(sandbox.download_origin)}
@@ -177,9 +184,10 @@ class _Stager:
             address = _address(connections[other])
             if other != name and address and address.base == key:
                 merged.folders |= each.folders
-                merged.versions |= each.versions
+                known = {names: found for names, found in merged.versions.items() if found}
+                merged.versions |= each.versions | known
                 merged.service_ids |= each.service_ids
-        (tree / INDEX).write_text(json.dumps(merged.index()))
+        (tree / INDEX).write_text(json.dumps(merged.index(key)))
         return tree
 
     def _target(self, target: Target) -> Target:

@@ -7,6 +7,7 @@ the contents are invented from what the manifest names.
 from __future__ import annotations
 
 import logging
+import uuid
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +23,7 @@ from spark_impex_runner.planning.prepare import new_run
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
@@ -58,14 +59,22 @@ class Contents:
     service_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
 
-    def index(self) -> dict[str, Any]:
-        """Return the contents as the sandbox reads them."""
+    def index(self, tenant: str) -> dict[str, Any]:
+        """Return the contents as the sandbox reads them.
+
+        Unknown ids are made from the address of the ``tenant``: no two tenants share them.
+        """
         return {
             "folders": sorted(self.folders),
             "versions": [
-                {"folder": folder, "service": service, "number": number, "id": version_id}
-                | {"service_id": self.service_ids.get((folder, service), "")}
-                for (folder, service, number), version_id in self.versions.items()
+                {
+                    "folder": names[0],
+                    "service": names[1],
+                    "number": names[2],
+                    "id": version_id or str(uuid.uuid5(uuid.NAMESPACE_URL, repr((tenant, names)))),
+                    "service_id": self.service_ids.get(names[:2], ""),
+                }
+                for names, version_id in self.versions.items()
             ],
         }
 
@@ -173,6 +182,9 @@ def _add_target(
     for name in target.step_connections:
         if (destination := asked.get(name)) and destination.origin == "invented":
             destination.folders.update(filter(None, folders))
+        elif destination:
+            with suppress(ImpexError), clock.until(clock.monotonic() + _LISTING):
+                _list_versions(run.connect(name), destination, _imported(target))
 
 
 def _look_up(target: Target, run: Run, loaded: Loaded, contents: Contents) -> list[str]:
@@ -186,10 +198,28 @@ def _look_up(target: Target, run: Run, loaded: Loaded, contents: Contents) -> li
     pairs = {(uri.folder, uri.service) for uri in uris if uri.folder}
     if request.version_filter == "all":
         pairs |= {names[:2] for names in contents.versions if names[0] in request.folders}
-    for pair in sorted(pairs & {names[:2] for names in contents.versions}):
+    _list_versions(spark, contents, lambda pair: pair in pairs)
+    return [*folders, *(folder for folder, _ in pairs)]
+
+
+def _list_versions(
+    spark: Spark, contents: Contents, wanted: Callable[[tuple[str, str]], bool]
+) -> None:
+    """Add all versions and their ids of the services that a tenant lists and that are wanted."""
+    for pair in sorted({names[:2] for names in contents.versions if wanted(names[:2])}):
         for each in spark.catalogue.versions(*pair):
             contents.versions[each.folder, each.service, each.version] = each.version_id
-    return [*folders, *(folder for folder, _ in pairs)]
+
+
+def _imported(target: Target) -> Callable[[tuple[str, str]], bool]:
+    """Return a function that tells which services the steps of a target may change."""
+    named = set()
+    texts = [*target.services, *(text for step in target.steps for text in _texts(step.options))]
+    for text in texts:
+        with suppress(UsageError):
+            uri = Uri.parse(text)
+            named.add((uri.folder, uri.service))
+    return lambda pair: pair in named or pair[0] in target.folders
 
 
 def _invent(target: Target, loaded: Loaded, contents: Contents) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import socket
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,6 +254,35 @@ def test_listing_shows_what_a_run_would_meet(rehearse: Any, tenant: Sandbox) -> 
     assert "service could not be found: motor/pricing[9.9.9]" in missing.error
     assert "service exists already: uk/pricing" in there.error
     assert not tenant.jobs_created
+
+
+@pytest.mark.usefixtures("tenant")
+@pytest.mark.parametrize("same", [True, False])
+def test_rehearsed_import_knows_what_is_identical(
+    rehearse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, same: bool
+) -> None:
+    """By the versions' ids at the destination, which its listing tells, and by nothing else."""
+    root = serve(tmp_path / "prod", "motor/pricing/1.4.2")
+    with Sandbox(root, Settings(tenant="real")) as prod:
+        if not same:
+            [there] = prod._tree.versions("motor", "pricing")
+            prod._tree.put("motor", "pricing", [replace(there, id=there.service_id)])
+        monkeypatch.setenv("PROD_URL", prod.base_url)
+        monkeypatch.setenv("PROD_TOKEN", prod.token)
+        place = "{base_url: '${env:PROD_URL}', auth: {token: '${env:PROD_TOKEN}'}}"
+        found = rehearse(f"""\
+            {REAL[:-1]}, prod: {place}}}
+            targets:
+              - name: one
+                connection: real
+                services: [motor/pricing]
+                steps: [{{uses: import, with: {{to: prod, if_present: add_version}}}}]
+            """)
+
+    [(_, outcome, message)] = found.targets[0].steps
+    assert outcome == "succeeded"
+    assert ("nothing sent, prod has identical versions" in message) == same
+    assert ("motor/pricing[1.4.2] added as motor/pricing[1.5.0]" in message) != same
 
 
 def test_silent_tenant_is_invented(rehearse: Any, tenant: Sandbox) -> None:
