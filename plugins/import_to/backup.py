@@ -79,6 +79,7 @@ def before_import(job: models.Job, imported: Import) -> Backup | None:
         # Its files are those of an export of its own, whose records protect them.
         if reason := owned.forbidden(path):
             raise errors.StepError(reason)
+        owned.claim(path, ["package.zip", models.RECEIPT, models.EVIDENCE])
         job.backup(imported.request.to, known.services, known.folder)
         owned.claim(path, tools.files_below(path))
     return known

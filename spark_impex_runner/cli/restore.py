@@ -82,7 +82,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
 def _source(text: str) -> str:
     """Return the URL of a backup, or the absolute path of a local one."""
     if "://" not in text:
-        return str(selection.local_path(text).absolute())
+        return str(selection.local_path(text, "either").absolute())
     if problem := _fetching().source_problem(text):
         raise argparse.ArgumentTypeError(problem)
     return text

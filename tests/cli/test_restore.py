@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECEIPT = "impex-receipt.json"
+ROLLED = "steps: [{uses: import, with: {to: dr, if_present: %s, before: backup, lock: l.json}}]"
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Tenants:
         # A sandbox serves no tenant without any service.
         for each in (*versions, *folders, "other/thing/1.0.0"):
             (root / each).mkdir(parents=True, exist_ok=True)
-        sandbox = Sandbox(root, Settings(job_seconds=0.01, port=port)).start()
+        sandbox = Sandbox(root, Settings(port=port)).start()
         self.monkeypatch.setenv(f"TOKEN_{name}", sandbox.token)
         self.served[name] = sandbox
         return sandbox
@@ -215,6 +216,23 @@ def keys(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
+def test_signed_import_is_rolled_back(tenants: Tenants, keys: dict[str, Path]) -> None:
+    """The backup is signed as a delivery of its own, and the lock file with its name of it, too."""
+    tenants.serve("sit", "motor/pricing/2.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1")
+    head = f"sign: {{key: '${{file:{keys['private']}}}'}}\n"
+    tenants.write(f"folders: [motor], {ROLLED % 'replace'}", head)
+    tenants.run("impex-run", "m.yaml", "-q")
+    [backup] = (tenants.shell.folder / "out/backup").iterdir()
+    public = ("--key", str(keys["public"]))
+
+    tenants.run("impex", "verify", str(backup), *public)
+    tenants.run("impex", "verify", "out", *public, "--lock", "l.json")
+    tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", *public)
+
+    assert tenants.holds("dr") == ["motor/pricing[1.4.1]"]
+
+
 def test_service_in_two_packages_is_refused(delivered: Tenants) -> None:
     """The second import would find what the first one has added."""
     out = delivered.shell.folder / "out"
@@ -334,9 +352,6 @@ def test_unknown_connection_is_named(delivered: Tenants) -> None:
     done = delivered.run("impex", "restore", "out", "--to", "drr", "-m", "m.yaml", code=2)
 
     assert "drr: is no connection of m.yaml (did you mean 'dr'?)" in done.err
-
-
-ROLLED = "steps: [{uses: import, with: {to: dr, if_present: %s, before: backup, lock: l.json}}]"
 
 
 @pytest.mark.parametrize("if_present", ["replace", "add_version"])
