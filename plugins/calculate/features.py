@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # The names by which a workbook maps ranges, such as Xsolve_price (documented), as a genuine .data
 # has those of inputs and outputs: their length in two bytes, then the name.
-_MAPPING: Final = re.compile(rb"(?=(..)(X[A-Za-z]+)_)", re.DOTALL | re.IGNORECASE)
+_MAPPING: Final = re.compile(rb"(?=(..)(X[A-Za-z]{1,30})_)", re.DOTALL | re.IGNORECASE)
 _KNOWN_MAPPINGS: Final = {b"xinput", b"xoutput"}
 _LONGEST_NAME: Final = 255
 _MAX_TABLE: Final = 64 << 20
@@ -73,7 +73,8 @@ def unknown_mapping(content: bytes) -> str:
 def changing_functions(log: Mapping[str, Any]) -> tuple[str, ...]:
     """Return which functions of time and chance a compiler's log counts, such as ``NOW``."""
     tokens = log.get("TokenCnt")
-    names = {each.upper() for each in tokens if isinstance(each, str)} if tokens else set()
+    listed = tokens if isinstance(tokens, (list, dict)) else ()
+    names = {each.upper() for each in listed if isinstance(each, str)}
     return tuple(sorted(names & _CHANGING))
 
 

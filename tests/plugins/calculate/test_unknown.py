@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from spark_impex_runner.plugins.calculate import module
-from spark_impex_runner.plugins.calculate.features import unknown_mapping
+from spark_impex_runner.plugins.calculate.features import changing_functions, unknown_mapping
 
 from spark_impex_runner.errors import StepError
 
@@ -103,7 +103,11 @@ def table(*names: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["Xsolve_price", "XSolve_B7", "Xvalidate_age", "Xparameter_rates", "Xrichoutput_chart"]
+    "name",
+    [
+        *("Xsolve_price", "XSolve_B7", "Xvalidate_age", "Xparameter_rates", "Xrichoutput_chart"),
+        "Xcall_rates",
+    ],
 )
 def test_unknown_mapping_is_refused(name: str, toys: ModuleType, calculate: Calculate) -> None:
     """A solver, a validation formula, a rich output: the workbook's names say that it has one."""
@@ -185,6 +189,12 @@ def test_table_in_a_known_form_is_compared(
     for other in ([], [{"year": 1, "cash": 2.6}], {"year": 1, "cash": 2.5}):
         with pytest.raises(StepError, match="1 of 1 case failed: case 1: flows"):
             calculate(toy, cases(other), name="cases.json")
+
+
+@pytest.mark.parametrize("tokens", [None, 7, "Now", [1, ["Now"]], {"Mul": 2}])
+def test_other_logs_name_no_function(tokens: Any) -> None:
+    """Another compiler may count in another form."""
+    assert changing_functions({"TokenCnt": tokens}) == ()
 
 
 def test_functions_of_time_and_chance_are_named(
