@@ -204,9 +204,10 @@ class _Fetch:
         except listing.UnreadableError:
             raise self._error(f"{listing.NAME}: not the listing of an upload") from None
         if not found.complete:
+            run = tools.one_line(found.writer or found.run_id)
             raise self._error(
-                f"the delivery is incomplete: run {found.writer or found.run_id} still uploads it, "
-                "or was killed; run its manifest again, or restore another delivery"
+                f"the delivery is incomplete: run {run} still uploads it, or was killed; run its "
+                "manifest again, or restore another delivery"
             )
         return found
 
@@ -245,7 +246,8 @@ class _Fetch:
         found = [each for each in names if self.store.find(f"{each}/{listing.NAME}")]
         if not found:
             return f" (no {models.RECEIPT} and no {listing.NAME}); check the path"
-        shown = tools.first_of(sorted(found, reverse=True), _SHOWN)
+        names = [tools.one_line(each) for each in sorted(found, reverse=True)]
+        shown = tools.first_of(names, _SHOWN)
         return f"; name one of the folders in it: {shown}"
 
     def _retried(self, work: Callable[[], _Result]) -> _Result:
@@ -291,7 +293,9 @@ def _size(value: Any) -> int:
 def _invalid(package: models.Artifact) -> str:
     """Return why a package in a foreign record is not fetched, empty if it is."""
     parts = package.name.split("/")
-    if "\\" in package.name or "\0" in package.name or {"", ".", ".."} & set(parts):
+    if not package.name.isprintable():
+        return "with a control character"
+    if "\\" in package.name or {"", ".", ".."} & set(parts):
         return "leads outside of the folder"
     if {unicodedata.normalize("NFC", each).casefold() for each in parts} & {*_RECORDS}:
         return "is the name of a record"

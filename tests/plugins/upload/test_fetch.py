@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from object_stores import SECRET
 
 from spark_impex_runner.errors import StepError
@@ -114,7 +116,9 @@ def write(folder: Path, receipt: Any, name: str = RECEIPT) -> None:
         ({"name": "../../etc/x.zip"}, "'../../etc/x.zip': leads outside of the folder"),
         ({"name": "/etc/x.zip"}, "'/etc/x.zip': leads outside of the folder"),
         ({"name": "a\\b.zip"}, "leads outside of the folder"),
-        ({"name": "a\0.zip"}, "leads outside of the folder"),
+        ({"name": "a\0.zip"}, "'a\\x00.zip': with a control character"),
+        ({"name": "a\n.zip"}, "'a\\n.zip': with a control character"),
+        ({"name": "\x1b[31m.zip"}, "with a control character"),
         ({"name": "Impex-Receipt.json"}, "is the name of a record"),
         ({"name": "missing.zip"}, "missing.zip: missing"),
         ({"size": 3}, "package.zip: has 7 bytes, the delivery records 3"),
@@ -215,3 +219,26 @@ def test_store_that_sends_more_than_it_says_is_refused(
         fetching.fetch(str(delivery), {}, into, (delivery, nothing, nothing))
 
     assert (into / "1.zip").stat().st_size == 5
+
+
+TEXTS = st.text(max_size=8) | st.sampled_from(["package.zip", "../x", "download", "0" * 64])
+VALUES = st.none() | st.booleans() | st.integers() | TEXTS
+ENTRIES = st.dictionaries(st.sampled_from(["name", "size", "sha256", "made_by"]), VALUES)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(artifacts=st.lists(ENTRIES | VALUES, max_size=3), version=st.sampled_from([1, 2, None]))
+def test_any_receipt_is_refused_in_one_line(
+    delivery: Path, fetching: ModuleType, into: Path, artifacts: list[Any], version: Any
+) -> None:
+    """No receipt raises another error, or writes a file by a name of its own."""
+    write(delivery, {"version": version, "artifacts": artifacts})
+
+    with pytest.raises(StepError) as error:
+        fetching.fetch(str(delivery), {}, into, (delivery, nothing, nothing))
+
+    assert len(str(error.value).splitlines()) == 1
+    assert {each.name for each in delivery.parent.iterdir()} == {"out", "fetched"}
+    assert {each.name for each in into.iterdir()} <= {RECEIPT, "1.zip", "2.zip", "3.zip"}
