@@ -41,8 +41,11 @@ class Backup:
             return {"receipt": None, "sha256": None, "new": self.new}
         receipt = self.path(job) / models.RECEIPT
         sha256 = tools.file_digests(receipt, ["sha256"], tools.stop_check(job))["sha256"]
-        relative = os.path.relpath(receipt, lock.parent).replace(os.sep, "/")
-        return {"receipt": relative, "sha256": sha256, "new": self.new}
+        try:
+            path = os.path.relpath(receipt, lock.parent)
+        except ValueError:  # on another drive of Windows
+            path = str(receipt)
+        return {"receipt": path.replace(os.sep, "/"), "sha256": sha256, "new": self.new}
 
     def artifact(self, job: models.Job) -> list[models.Artifact]:
         """Return the folder as an artifact of the step, none if nothing was exported."""

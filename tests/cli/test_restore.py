@@ -374,6 +374,22 @@ def test_rollback_brings_the_listing_back(tenants: Tenants, if_present: str) -> 
     assert tenants.posts("dr") == 2
 
 
+def test_state_in_a_store_serves_both(tenants: Tenants, s3_state: Any) -> None:
+    """Backup, import and rollback leave no state on this machine."""
+    tenants.serve("sit", "motor/pricing/2.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1")
+    tenants.write(f"folders: [motor], {ROLLED % 'replace'}")
+    state = ("--state", s3_state.url)
+    tenants.run("impex-run", "m.yaml", "-q", *state)
+
+    tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", *state)
+
+    assert tenants.holds("dr") == ["motor/pricing[1.4.1]"]
+    newest, *_ = json.loads(tenants.run("impex", "history", "--json", *state).out)
+    assert newest["target"].startswith("m/restore+dr-")
+    assert not (tenants.shell.folder / ".impex").exists()
+
+
 def test_rollback_verifies_the_receipt(tenants: Tenants) -> None:
     """One that is not the lock file's is refused."""
     tenants.serve("sit", "motor/pricing/2.0.0")
