@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "write a first manifest, with the tenant's folders if it answers",
     "run": "run manifests: create the jobs, wait, download, verify, run steps, report",
+    "event": "run a manifest once for the body of a Spark webhook",
+    "listen": "receive Spark webhooks on localhost, and run a manifest for each",
     "resume": "resume an export job by id, without local state",
     "approve": "record an approval of a pending import; the next run imports",
     "cancel": "cancel the unfinished jobs of earlier runs, or one job by its id",

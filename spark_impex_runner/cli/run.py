@@ -92,8 +92,13 @@ def _add_progress(group: argparse._ActionsContainer) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
-    """Run the manifests one after the other, after checking all of them."""
+def execute(
+    arguments: argparse.Namespace, context: CommandContext, clock: Clock | None = None
+) -> int:
+    """Run the manifests one after the other, after checking all of them.
+
+    A signal stops ``clock``, which a caller shares that runs manifests one after the other.
+    """
     # First: a plan needs no download and no step, and importing these takes half its time.
     if getattr(arguments, "dry_run", False):
         from spark_impex_runner.cli import plan
@@ -108,7 +113,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 
     _allow_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    out, masker, clock = context.console, context.masker, Clock()
+    out, masker, clock = context.console, context.masker, clock or Clock()
     options = selection.options(arguments)
     worker = partial(work, output_options(arguments))
     if len(arguments.manifests) > 1:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.cli.key import FORM, key_place, read_key
 from spark_impex_runner.cli.selection import local_path
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _SETTINGS = (
     ("--size-limit", int, "maximum size of a package in bytes (default 200 MiB)"),
     ("--over-limit", str, "result of an export over the limit: errors (default), or refuse"),
     ("--transforms", str, "replies about transforms: content (default), document, none, other"),
+    ("--webhook", str, "post an event to this URL for each version that an import adds"),
     ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
 )
 _SWITCHES = (
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=kind, help=summary)
     for flag, summary in _SWITCHES:
         parser.add_argument(flag, action="store_true", help=summary)
+    parser.add_argument(
+        "--webhook-key",
+        type=key_place,
+        metavar=FORM,
+        help="where the key is that such a post has in its header x-api-key",
+    )
     parser.add_argument(
         "--fault",
         dest="faults",
@@ -58,6 +66,9 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     names = {field.name for field in fields(server.Settings)}
     given = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
     try:
+        if arguments.webhook_key:
+            given["webhook_key"] = read_key(arguments.webhook_key)
+            context.masker.add(given["webhook_key"])
         given["faults"] = tuple(parse_fault(text) for text in arguments.faults)
         sandbox = server.Sandbox(arguments.folder, server.Settings(**given))
         sandbox.start()

@@ -138,7 +138,7 @@ def check_unused(document: Document, names: Iterable[str]) -> Iterator[Finding]:
     """Yield a warning for each variable of the command line or an overlay that is not used."""
     known = document.data.get("vars") or {}
     for name in names:
-        if name not in known and not _is_used(document, name):
+        if not is_variable(document, name):
             message = f"--var {name}=… sets no variable of this manifest"
             yield Finding(("vars",), message + did_you_mean(name, known), severity="warning")
     # A variable that only an overlay sets, and no reference uses, is probably misspelt.
@@ -147,6 +147,11 @@ def check_unused(document: Document, names: Iterable[str]) -> Iterator[Finding]:
         if not _is_used(document, name):
             message = f"no reference uses this variable{did_you_mean(name, own)}"
             yield Finding(("vars", name), message, at_key=True, severity="warning")
+
+
+def is_variable(document: Document, name: str) -> bool:
+    """Return whether a manifest sets or uses a variable."""
+    return name in (document.data.get("vars") or {}) or _is_used(document, name)
 
 
 def _is_used(document: Document, variable: str) -> bool:

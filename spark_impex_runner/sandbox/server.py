@@ -29,6 +29,7 @@ from spark_impex_runner.sandbox.tenant.listings import Listings
 from spark_impex_runner.sandbox.tenant.transforms import Transforms
 from spark_impex_runner.sandbox.tenant.tree import Tenant
 from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
+from spark_impex_runner.sandbox.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,10 +159,15 @@ class Sandbox:
         # Registered after the servers, so called before they close: requests that hang get a reset.
         opening.callback(self.faults.close)
         self._docstore = docstore
+        webhook = self._settings.webhook and Webhook(
+            self._settings.webhook, self._settings.webhook_key
+        )
+        if webhook:
+            opening.callback(webhook.close)
         execution = Execution(self._tree)
         opening.callback(execution.close)
         docstore.start(self.faults.wrap(downloads))
-        api.start(self.faults.wrap(self._api(downloads, Path(folder), execution)))
+        api.start(self.faults.wrap(self._api(downloads, Path(folder), execution, webhook or None)))
 
     def _journal(self, origin: str) -> Callable[[Request, int], None]:
         def note(request: Request, status: int) -> None:
@@ -173,7 +179,9 @@ class Sandbox:
 
         return note
 
-    def _api(self, downloads: Downloads, directory: Path, execution: Execution) -> Router:
+    def _api(
+        self, downloads: Downloads, directory: Path, execution: Execution, webhook: Webhook | None
+    ) -> Router:
         settings = self._settings
         limits = Limits(
             settings.job_limit,
@@ -190,7 +198,7 @@ class Sandbox:
         endpoints = Endpoints(
             self._authenticator,
             Exports(self._tree, exporting, downloads, settings, locations),
-            Imports(self._tree, importing, UploadSettings(directory, settings.size_limit)),
+            Imports(self._tree, importing, UploadSettings(directory, settings.size_limit, webhook)),
             Listings(self._tree),
             Details(self._tree),
             Environment(settings),

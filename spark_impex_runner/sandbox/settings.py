@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Settings:
     ``size_limit``: maximum size of a package in bytes (documented: 200 MiB).
     ``over_limit``: the reply to an export over the limit: ``errors`` ends the job with errors,
     ``refuse`` answers the create call with 500, as documented for imports, and creates no job.
+    ``webhook``: URL to which ``PublishEngine`` is posted for each version that an import adds;
+    ``webhook_key``: the key in the header ``x-api-key`` of such a post.
     """
 
     port: int = 0
@@ -70,6 +72,8 @@ class Settings:
     listed_labels: bool = False
     transforms: str = "content"
     faults: tuple[Fault, ...] = ()
+    webhook: str = ""
+    webhook_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:

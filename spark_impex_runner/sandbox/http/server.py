@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
@@ -29,6 +29,18 @@ LOOPBACK = "127.0.0.1"
 BODY_LIMIT = 16 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What a server takes of its clients.
+
+    ``body`` is the size in bytes of the bodies that the server reads before it calls the handler;
+    0 leaves that to the handler. ``idle_seconds`` is how long a connection may be silent.
+    """
+
+    body: int = BODY_LIMIT
+    idle_seconds: float | None = None
+
+
 class HttpServer(ThreadingHTTPServer):
     """Binds a loopback port at once, and answers requests from ``start`` to ``close``.
 
@@ -44,8 +56,14 @@ class HttpServer(ThreadingHTTPServer):
 
     handle: Handle
 
-    def __init__(self, port: int, journal: Callable[[Request, int], None]) -> None:
+    def __init__(
+        self,
+        port: int,
+        journal: Callable[[Request, int], None],
+        limits: ServerLimits = ServerLimits(),
+    ) -> None:
         self.journal = journal
+        self.limits = limits
         self.sent = 0
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -115,6 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: HttpServer
 
+    def setup(self) -> None:
+        """Limit how long the connection may be silent."""
+        super().setup()
+        self.connection.settimeout(self.server.limits.idle_seconds)
+
     def _answer(self) -> None:
         stream = open_body(self.headers, self.rfile)
         path, _, query = self.path.partition("?")
@@ -122,8 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, path, query, headers, stream)
         try:
             # Uploads may be larger than the memory; their endpoint reads the stream itself.
-            if not headers.get("content-type", "").startswith("multipart/"):
-                request = replace(request, body=_whole(stream))
+            is_upload = headers.get("content-type", "").startswith("multipart/")
+            if self.server.limits.body and not is_upload:
+                request = replace(request, body=_whole(stream, self.server.limits.body))
             reply = self.server.handle(request)
         except HttpError as error:
             reply = error.reply
@@ -172,12 +196,12 @@ def _fault(error: Exception) -> Reply:
     return json_reply({"type": "application_error", "code": "SANDBOX", "message": message}, 500)
 
 
-def _whole(stream: Readable) -> bytes:
+def _whole(stream: Readable, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while piece := stream.read(CHUNK):
         pieces.append(piece)
         size += len(piece)
-        if size > BODY_LIMIT:
-            raise v4_error(413, "BODY_TOO_LARGE", f"the body exceeds {BODY_LIMIT} bytes")
+        if size > limit:
+            raise v4_error(413, "BODY_TOO_LARGE", f"the body exceeds {limit} bytes")
     return b"".join(pieces)

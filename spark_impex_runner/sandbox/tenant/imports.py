@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.sandbox.tenant.jobs import Job, Jobs
     from spark_impex_runner.sandbox.tenant.tree import Tenant
     from spark_impex_runner.sandbox.tenant.unpack import UnpackedVersion
+    from spark_impex_runner.sandbox.webhook import Webhook
 
 MEGABYTE = 1024 * 1024
 EXISTING = ("abort", "replace", "add_version")
@@ -30,10 +31,11 @@ EXISTING = ("abort", "replace", "add_version")
 
 @dataclass(frozen=True, slots=True)
 class UploadSettings:
-    """The directory for unpacked uploads, and the maximum size of one in bytes."""
+    """The directory for unpacked uploads, the maximum size of one in bytes, and who hears of it."""
 
     directory: Path
     size_limit: int
+    webhook: Webhook | None = None
 
 
 class Imports:
@@ -119,6 +121,10 @@ class Imports:
             except ImportRejected as rejection:
                 error = {"type": "invalid_input", "code": rejection.code, "message": str(rejection)}
                 return Outcome("closed", lambda: None, [error])
+        if webhook := self._uploads.webhook:
+            names = ("folder", "service", "version", "version_id")
+            for each in outputs["service_versions"]:
+                webhook.post("PublishEngine", *(each[f"{name}_destination"] for name in names))
         return Outcome("closed", lambda: outputs)
 
 

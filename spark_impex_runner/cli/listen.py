@@ -1,0 +1,159 @@
+"""``impex listen``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import queue
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli import event, run, selection
+from spark_impex_runner.cli.key import FORM, key_place, read_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.event_queue import EventQueue
+
+_log = logging.getLogger(__name__)
+_PORTS = 65_535
+_SIGNALLED = 128
+# Seconds until an event is tried again whose run could not begin, such as without its state.
+_AGAIN = 30.0
+QUEUE = "events"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the port, the key and the queue to the options of an event."""
+    group = parser.add_argument_group("the receiver")
+    group.add_argument(
+        "--port", required=True, type=_port, metavar="N", help="port on 127.0.0.1; 0 for any"
+    )
+    group.add_argument(
+        "--key",
+        required=True,
+        type=key_place,
+        metavar=FORM,
+        help="where the key is that senders must give",
+    )
+    group.add_argument(
+        "--key-name",
+        default="x-api-key",
+        metavar="NAME",
+        help="header or query parameter that has the key (default: x-api-key)",
+    )
+    group.add_argument(
+        "--queue",
+        type=selection.written_path,
+        metavar="DIR",
+        help="folder of the events that wait (default: .impex/events beside the manifest)",
+    )
+    event.add_event_options(parser)
+    run.add_shared_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Receive events and run the manifest for one after the other, until a signal."""
+    from spark_impex_runner.cli.receiver import Receiver
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.event_queue import EventQueue
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.sandbox.http.server import HttpServer
+    from spark_impex_runner.state.place import STATE_FOLDER
+
+    event.require_one_manifest(arguments)
+    [manifest], clock = arguments.manifests, Clock()
+    if not manifest.is_file():
+        raise UsageError(f"{manifest}: there is no such file")
+    key = read_key(arguments.key)
+    context.masker.add(key)
+    events = EventQueue(arguments.queue or manifest.parent / STATE_FOLDER / QUEUE)
+    wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+    # ``SimpleQueue.put`` may be called by a signal handler, also while ``get`` waits.
+    clock.on_stop(lambda: wake.put(None))
+    receiver = Receiver(key, arguments.key_name, event.event_options(arguments), events, wake)
+    with events.open(clock.now()), run.stopped_by_signals(clock, context.console):
+        try:
+            server = HttpServer(arguments.port, receiver.journal, receiver.limits)
+        except OSError as error:
+            raise UsageError(str(error)) from error
+        try:
+            # Imported now, so that the first event need not wait for it.
+            import_module("spark_impex_runner.engine.run")
+            server.start(receiver)
+            waiting = f", {len(events)} waiting in {events.folder}" if len(events) else ""
+            context.console.result(f"listening on {server.url}{waiting}")
+            return _handle_all(events, wake, arguments, context, clock)
+        finally:
+            server.close()
+
+
+def _handle_all(
+    events: EventQueue,
+    wake: queue.SimpleQueue[None],
+    arguments: argparse.Namespace,
+    context: CommandContext,
+    clock: Clock,
+) -> int:
+    """Run the manifest for each event in the queue; return 0 at a stop that interrupted none."""
+    from spark_impex_runner.errors import Interrupted
+
+    while not clock.stopping():
+        first = events.first()
+        if first is None:
+            wake.get()
+            continue
+        code = _handle(first, events, arguments, context, clock)
+        if clock.stopping():
+            return code if code > _SIGNALLED else 0
+        if code < 0:
+            with suppress(Interrupted):
+                clock.wait(_AGAIN)
+    return 0
+
+
+def _handle(
+    path: Path,
+    events: EventQueue,
+    arguments: argparse.Namespace,
+    context: CommandContext,
+    clock: Clock,
+) -> int:
+    """Run the manifest for one event; return the exit code, -1 if the run could not begin.
+
+    An event that a signal interrupted stays in the queue.
+    """
+    from spark_impex_runner.engine.webhook import read_event
+    from spark_impex_runner.errors import ImpexError, Interrupted, StateError
+
+    try:
+        found = read_event(path.read_bytes(), event.event_options(arguments))
+        _log.info("event %s: %s", found.id, found.action)
+        code = event.run_event(found, arguments, context, clock) if found.chosen else 0
+    except Interrupted as error:
+        return error.exit_code
+    except StateError as error:
+        context.console.error(f"{path.name}: {error}; trying again in {_AGAIN:g} s")
+        return -1
+    except ImpexError as error:
+        context.console.error(error)
+        code = error.exit_code
+    if clock.stopping() and code > _SIGNALLED:
+        return code
+    if code in (0, 9):
+        events.remove(path)
+        return code
+    aside = events.set_aside(path)
+    again = event.command_line(arguments, aside)
+    context.console.hint("the event's run failed; to run it again", again)
+    return code
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > _PORTS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port from 0 to {_PORTS}")
+    return int(text)

@@ -1,0 +1,82 @@
+"""A queue of events in a folder: what ``put`` has returned for survives a kill and a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import atomic, fields
+from spark_impex_runner.state.lease import lease
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+_FAILED = "failed"
+
+
+class EventQueue:
+    """The events of one listener, each in a file ``TIME-ID.json``, the oldest first.
+
+    Safe for threads. Every method raises ``OSError`` if the disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def open(self, now: datetime) -> AbstractContextManager[None]:
+        """Create the folder, and lock it for the block; raise ``StateError`` if it is in use."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return lease(self.folder, "listener", now)
+
+    def put(self, event_id: str, body: bytes) -> bool:
+        """Store an event; return False if it is queued already."""
+        # Parsed anew, so that the file is UTF-8 whatever the body was.
+        text = json.dumps(fields.parse(body))
+        with self._lock:
+            if any(path.stem.endswith(f"-{event_id}") for path in self._files()):
+                return False
+            atomic.write_text(self.folder / f"{time.time_ns():020}-{event_id}.json", text)
+            _flush_names(self.folder)
+        return True
+
+    def first(self) -> Path | None:
+        """Return the file of the oldest event, None if there is none."""
+        return next(iter(self._files()), None)
+
+    def remove(self, path: Path) -> None:
+        """Remove an event that was handled."""
+        path.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path) -> Path:
+        """Move an event whose run failed out of the queue; return its new place."""
+        aside = self.folder / _FAILED / path.name
+        aside.parent.mkdir(exist_ok=True, mode=0o700)
+        path.replace(aside)
+        return aside
+
+    def __len__(self) -> int:
+        return len(self._files())
+
+    def _files(self) -> list[Path]:
+        # Hidden files are those of writers that were killed.
+        return sorted(each for each in self.folder.glob("*.json") if each.name[0] != ".")
+
+
+def _flush_names(folder: Path) -> None:
+    """Write the names in a folder to disk, where the system can."""
+    flags: Any = getattr(os, "O_DIRECTORY", None)
+    if flags is None:
+        return
+    handle = os.open(folder, os.O_RDONLY | flags)
+    try:
+        with suppress(OSError):  # some network file systems refuse
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,245 @@
+"""``impex listen``: events are stored before they are answered, and run one after the other."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from spark_impex_runner.engine.event_queue import EventQueue
+from spark_impex_runner.sandbox.http.server import HttpServer
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark.client import Spark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = "a-key-of-this-test"
+EVENT = {"UserAction": "DeploymentRequest", "Folder": "motor", "Service": "pricing"}
+MANIFEST = """
+version: 1
+connections: {{here: {{base_url: '{url}'}}}}
+targets: [{{name: deployed, services: ["${{var:folder}}/${{var:service}}"]}}]
+"""
+
+
+@pytest.fixture
+def sandbox(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve the tenant that the manifest exports from, and set the key."""
+    with Sandbox(shell.folder / "acme") as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        monkeypatch.setenv("LISTEN_KEY", KEY)
+        (shell.folder / "m.yaml").write_text(MANIFEST.format(url=sandbox.base_url))
+        yield sandbox
+
+
+class Listening:
+    """Runs ``impex listen`` with a client on another thread; ``emptied`` is set by each removal."""
+
+    def __init__(self, shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shell = shell
+        self.emptied = threading.Event()
+        self.folder: Path = shell.folder / ".impex/events"
+        self._monkeypatch = monkeypatch
+        for name in ("remove", "set_aside"):
+            self._signal_after(name)
+
+    def _signal_after(self, name: str) -> None:
+        did: Any = getattr(EventQueue, name)
+
+        def call(queue: EventQueue, path: Path) -> Any:
+            result = did(queue, path)
+            self.emptied.set()
+            return result
+
+        self._monkeypatch.setattr(EventQueue, name, call)
+
+    def __call__(self, client: Callable[[str], object], *args: str) -> Any:
+        """Listen while ``client`` runs with the URL, then stop by SIGTERM."""
+        start = HttpServer.start
+
+        def started(server: HttpServer, handle: Any) -> None:
+            start(server, handle)
+            if server.limits.body == 0:  # the receiver, and no sandbox
+                threading.Thread(target=work, args=(server.url,), daemon=True).start()
+
+        def work(url: str) -> None:
+            try:
+                client(url)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with self._monkeypatch.context() as patch:
+            patch.setattr(HttpServer, "start", started)
+            return self.shell(
+                *("impex", "listen", "m.yaml", "--port", "0", "--key", "env:LISTEN_KEY", *args)
+            )
+
+    def wait(self) -> None:
+        """Wait until an event has left the queue."""
+        assert self.emptied.wait(60)
+        self.emptied.clear()
+
+
+@pytest.fixture
+def listening(shell: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Listening:
+    """Return the command with its client."""
+    assert sandbox.base_url
+    return Listening(shell, monkeypatch)
+
+
+def post(url: str, body: bytes | str | None = None, **settings: Any) -> Any:
+    """Post a body with the key in the query."""
+    settings = {"params": {"X-API-Key": KEY}, **settings}
+    data = json.dumps(EVENT) if body is None else body
+    return requests.post(url, data=data, timeout=60, **settings)
+
+
+def test_replies_tell_only_holders_of_the_key(listening: Listening, sandbox: Sandbox) -> None:
+    """Without it there is a 401 and nothing else; header and query are as good."""
+    replies: list[Any] = []
+
+    def client(url: str) -> None:
+        header = {"X-Api-Key": KEY}
+        replies.extend(
+            [
+                post(url, params={}),
+                post(url, params={"x-api-key": f"{KEY}x"}, headers={"X-Api-Key": "é"}),
+                post(url, b"x" * (1 << 21), params={}),
+                requests.get(url, headers=header, timeout=60),
+                post(url, "[1"),
+                post(url, json.dumps({**EVENT, "Folder": "*"})),
+                post(url, b" " * ((1 << 20) + 1), params={}, headers=header),
+                post(url, '{"UserAction": "Unheard"}', params={}, headers=header),
+                post(url, '{"UserAction": "Unheard"}'),
+            ]
+        )
+
+    done = listening(client)
+
+    assert [each.status_code for each in replies] == [401, 401, 401, 405, 400, 400, 413, 202, 202]
+    assert all(not each.content and "WWW-Authenticate" not in each.headers for each in replies[:3])
+    assert [each.json() for each in replies[-2:]] == [{"status": "ignored"}] * 2
+    assert done.code == 0
+    assert KEY not in done.out + done.err
+    assert sandbox.jobs_created == 0
+
+
+def test_same_event_makes_one_job(listening: Listening, sandbox: Sandbox) -> None:
+    """Five times while it waits, runs or is done; SIGTERM ends the command in good order."""
+
+    def client(url: str) -> None:
+        assert [post(url).status_code for _ in range(4)] == [202] * 4
+        listening.wait()
+        assert post(url).json()["status"] == "queued"
+        listening.wait()
+
+    done = listening(client)
+
+    assert (done.code, sandbox.jobs_created) == (0, 1), done.err
+    assert "1 of 1 target succeeded" in done.out
+    assert "DeploymentRequest handled at" in done.out
+    assert list(listening.folder.glob("*.json")) == []
+
+
+def test_killed_listener_goes_on(listening: Listening, sandbox: Sandbox) -> None:
+    """What was answered 202 is on disk, and is run by the next listener without a sender."""
+    queue = EventQueue(listening.folder)
+    listening.folder.mkdir(parents=True)
+    queue.put("one", json.dumps(EVENT).encode())
+    (listening.folder / ".9-two.json.0badc0de").write_text('{"UserAc')
+
+    done = listening(lambda _: listening.wait())
+
+    assert ", 1 waiting in " in done.out
+    assert (done.code, sandbox.jobs_created) == (0, 1)
+
+
+def test_interrupted_event_stays_queued(
+    listening: Listening, shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that the signal ends is resumed by the next listener, with the exit code of a run."""
+    with Sandbox(shell.folder / "acme", Settings(job_seconds=3600)) as slow:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", slow.token)
+        (shell.folder / "m.yaml").write_text(MANIFEST.format(url=slow.base_url))
+        polled = threading.Event()
+        append = slow.requests.append
+
+        class Seen(list[Any]):
+            def append(self, each: Any) -> None:
+                append(each)
+                if each.path.endswith("/status"):
+                    polled.set()
+
+        slow.requests = Seen()  # type: ignore[assignment]
+
+        def client(url: str) -> None:
+            post(url)
+            assert polled.wait(60)
+
+        done = listening(client)
+
+    assert done.code == 143
+    assert len(list(listening.folder.glob("*.json"))) == 1
+
+
+def test_failed_event_is_set_aside(listening: Listening, shell: Any) -> None:
+    """The queue goes on, and the printed command runs it again."""
+    missing = {**EVENT, "Service": "absent"}
+
+    def client(url: str) -> None:
+        post(url, json.dumps(missing))
+        listening.wait()
+
+    done = listening(client, "--field", "service=Service")
+
+    [aside] = (listening.folder / "failed").iterdir()
+    assert json.loads(aside.read_text()) == missing
+    assert (
+        f"impex event m.yaml --field service=Service --file {aside.relative_to(shell.folder)}"
+        in (done.err)
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--key", KEY], "argument --key: give env:NAME or file:PATH, never the key itself"),
+        (["--key", "env:NONE"], "error: env:NONE: there is no key; set it first"),
+        (["--key", "file:none"], "error: file:none: the key cannot be read: No such file"),
+        (["--key", "env:LISTEN_KEY", "--port", "99999"], "'99999' is not a port from 0 to 65535"),
+    ],
+)
+@pytest.mark.usefixtures("sandbox")
+def test_mistakes_exit_with_2(shell: Any, args: list[str], message: str) -> None:
+    """Before anything listens; a key on the command line is not repeated."""
+    done = shell("impex", "listen", "m.yaml", "--port", "0", *args)
+
+    assert done.code == 2
+    assert message in done.err
+    assert KEY not in done.err
+
+
+def test_sandbox_posts_imports(shell: Any, receiver: Any) -> None:
+    """An event for each version that an import adds, with the key in its header."""
+    settings = Settings(webhook=f"{receiver.url}/hook?a=1", webhook_key=KEY)
+    with (
+        Sandbox(shell.folder / "acme", settings) as sandbox,
+        Spark(base_url=sandbox.base_url, token=sandbox.token) as spark,
+    ):
+        [package] = spark.impex.export(services=["motor/pricing"])
+        mapping = [{"source": "motor/pricing", "target": "life/copied"}]
+        spark.impex.import_(mapping, io.BytesIO(package.buffer))
+
+    [event] = receiver.received
+    assert (event.path, event.headers["x-api-key"]) == ("/hook?a=1", KEY)
+    body = json.loads(event.body)
+    assert body["UserAction"] == "PublishEngine"
+    assert (body["FolderName"], body["ServiceName"]) == ("life", "copied")
