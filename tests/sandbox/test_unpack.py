@@ -58,6 +58,7 @@ def test_unpack_restores_all_files(package: Path, directory: Path) -> None:
 
     assert (version.folder, version.service, version.number) == ("life", "annuity-rates", "0.1.0")
     assert {path.name for path in version.path.iterdir()} == {
+        "CompilerLog.json",
         "DefaultValidations.json",
         "annuity-rates.xlsx",
         "model.data",
