@@ -374,6 +374,27 @@ def test_rollback_brings_the_listing_back(tenants: Tenants, if_present: str) -> 
     assert tenants.posts("dr") == 2
 
 
+def test_gate_of_the_manifest_holds_a_rollback(tenants: Tenants) -> None:
+    """What an import brought back needs the approval that the import needed."""
+    tenants.serve("sit", "motor/pricing/2.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1")
+    tenants.write(f"folders: [motor], {ROLLED % 'replace'}")
+    tenants.run("impex-run", "m.yaml", "-q")
+    gated = ROLLED.replace("lock: l.json", "lock: l.json, gate: manual, four_eyes: true")
+    tenants.write(f"folders: [motor], {gated % 'replace'}")
+    [package] = (tenants.shell.folder / "out/backup").rglob("*.zip")
+    approve = ("--approve", f"dr@{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}")
+    command = ("impex", "rollback", "l.json", "-m", "m.yaml", "--yes")
+
+    held = tenants.run(*command, code=9)
+    own = tenants.run(*command, *approve, code=9)
+    tenants.run(*command, *approve, "--approved-by", "bob")
+
+    assert " ".join(approve) in held.err
+    assert "four_eyes" in own.err
+    assert tenants.holds("dr") == ["motor/pricing[1.4.1]"]
+
+
 def test_state_in_a_store_serves_both(tenants: Tenants, s3_state: Any) -> None:
     """Backup, import and rollback leave no state on this machine."""
     tenants.serve("sit", "motor/pricing/2.0.0")
