@@ -9,7 +9,7 @@
 # and one builds the documentation:
 #   make site    build the site into build/site/site
 # and one makes what a release consists of:
-#   make dist    build the sdist and the wheel, and put them into build/dist with the schemas
+#   make dist    sdist, wheel, schemas, impex.pyz, manual pages, SBOM and checksums, in build/dist
 PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
@@ -19,6 +19,8 @@ WORKERS ?= 4
 export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# The time of all files in sdist and wheel: that of the last commit, or of the sdist itself.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r pyproject.toml +%s)
 
 .PHONY: demo site test test-busy lint types beside collected tests oldest bench mutants dist wheel clean help
 
@@ -65,7 +67,7 @@ types:
 
 # The tests run in a folder that holds no package source: what they import is the wheel.
 beside:
-	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
+	cp -r tests examples docs benchmarks release *.md pyproject.toml Makefile $(WORK)
 	mkdir -p $(WORK)/schemas && cp schemas/*.json $(WORK)/schemas
 
 # Each worker would rewrite the assertions of all files, which takes longer than many a test. Here
@@ -97,8 +99,11 @@ mutants: wheel
 	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
 
 # Not into dist/: tests take that folder for a sign that they run away from the checkout.
+# PROJECT_URL=https://… of the repository makes the links of the README absolute, for an index.
 dist: wheel
 	rm -rf build/dist && cp -r $(WORK)/dist build/dist
+	$(INSTALL) "$$(ls $(WORK)/dist/*.whl)[dist]"
+	$(BIN)/python release/make.py build/dist/*.whl build/dist
 	@ls build/dist
 
 clean:

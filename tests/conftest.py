@@ -131,6 +131,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of sdist and wheel: what make built, or what is built from the checkout."""
+    folder = TESTS.parent / "dist"
+    if not folder.exists():
+        folder = tmp_path_factory.mktemp("dist")
+        command = [sys.executable, "-m", "uv", "build", "--out-dir", str(folder), str(TESTS.parent)]
+        variables = {**os.environ, "SOURCE_DATE_EPOCH": "1764000000"}
+        subprocess.run(command, check=True, capture_output=True, env=variables)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def load_script() -> Callable[[Path], Any]:
     """Return a function that loads a program of the project, which is in no package."""
 

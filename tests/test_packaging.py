@@ -17,15 +17,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Return the wheel under test: the one that make built, or one built from the checkout."""
-    found = list((ROOT / "dist").glob("*.whl"))
-    if not found:
-        out = tmp_path_factory.mktemp("dist")
-        command = [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(out), str(ROOT)]
-        subprocess.run(command, check=True, capture_output=True)
-        found = list(out.glob("*.whl"))
-    return zipfile.ZipFile(found[0])
+def wheel(dist: Path) -> zipfile.ZipFile:
+    """Return the wheel under test."""
+    return zipfile.ZipFile(next(dist.glob("*.whl")))
 
 
 def metadata(wheel: zipfile.ZipFile, file: str) -> str:
@@ -95,11 +89,12 @@ def test_the_schemas_are_files_of_a_release(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_commands_are_installed(wheel: zipfile.ZipFile) -> None:
-    """``impex-run`` and ``impex`` are console scripts."""
+    """The console scripts are ``impex-run``, ``impex`` and one by the distribution's name."""
     scripts = metadata(wheel, "entry_points.txt")
 
     assert "impex-run = spark_impex_runner.cli.main:run" in scripts
     assert "impex = spark_impex_runner.cli.main:main" in scripts
+    assert "spark-impex-runner = spark_impex_runner.cli.main:main" in scripts
 
 
 def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:

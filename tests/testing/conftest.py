@@ -80,15 +80,9 @@ def variables() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def runner_wheel(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) -> Path:
-    """Return the runner's wheel: the one that make built, or one built from the checkout."""
-    found = list((ROOT / "dist").glob("*.whl"))
-    if not found:
-        out = tmp_path_factory.mktemp("dist")
-        command = [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(out), str(ROOT)]
-        subprocess.run(command, check=True, capture_output=True, env=variables)
-        found = list(out.glob("*.whl"))
-    return found[0]
+def runner_wheel(dist: Path) -> Path:
+    """Return the runner's wheel."""
+    return next(dist.glob("*.whl"))
 
 
 def script(blocks: list[tuple[str, str]], wheel: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import resources
 
 # The second line of defence behind escaping: a script that slips in does not run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -10,7 +10,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 def head(title: str, more_style: str = "") -> str:
     """Return a document up to its body; ``title`` is markup, ``more_style`` is CSS."""
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    # Not by a path: in impex.pyz it is no file.
+    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
