@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # The time of all files in sdist and wheel: that of the last commit, or of the sdist itself.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r pyproject.toml +%s)
+wheel dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r pyproject.toml +%s)
 
 .PHONY: demo site test test-busy lint types beside collected tests oldest bench mutants dist wheel clean help
 
