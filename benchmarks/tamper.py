@@ -50,8 +50,8 @@ def promoted(folder: Path) -> None:
     public = ["openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]
     for command in (make, public):
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    for name in ("sit", "prod"):
-        (folder / name / "motor/pricing/1.4.2").mkdir(parents=True)
+    for place in ("sit/motor/pricing/1.4.2", "prod/motor/pricing/1.4.1"):
+        (folder / place).mkdir(parents=True)
     (folder / "m.yaml").write_text(MANIFEST)
     before = os.environ.get("GITHUB_ACTOR")
     for user, approved in (("alice", ()), ("bob", ("prod",)), ("bob", ("prod",))):

@@ -66,8 +66,8 @@ def test_page_shows_real_output(
 ) -> None:
     """Its manifest, run as it says, prints what its two commands show, but for ids and times."""
     monkeypatch.chdir(keys)
-    for name in ("sit", "prod"):
-        Path(name, "motor/pricing/1.4.2").mkdir(parents=True)
+    for place in ("sit/motor/pricing/1.4.2", "prod/motor/pricing/1.4.1"):
+        Path(place).mkdir(parents=True)
     Path("release.yaml").write_text(blocks("yaml")[0])
     run = ["run", "release.yaml", "-q"]
     approve = ["approve", "release.yaml", "--approve", "prod", "--key", "bob"]
