@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from object_stores import ACCESS, SECRET, s3_client
 
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
@@ -165,6 +166,31 @@ def test_uploaded_backup_is_restored(tenants: Tenants) -> None:
     }
     assert done.out.startswith(f"{backup}: 1 package (")
     assert tenants.holds("dr") == tenants.holds("sit")
+
+
+def test_store_is_opened_as_by_the_upload(tenants: Tenants, s3_server: Any) -> None:
+    """By the options of its step, another day's folder, too; the source's secret is not needed."""
+    bucket = "restore-opened-as-uploaded"
+    s3_client(s3_server.endpoint).create_bucket(Bucket=bucket)
+    tenants.serve("sit", "motor/pricing/1.4.2")
+    tenants.serve("dr")
+    tenants.monkeypatch.setenv("STORE_SECRET", SECRET)
+    keys = f"access_key_id: {ACCESS}, secret_access_key: '${{env:STORE_SECRET}}'"
+    to = f"endpoint: '{s3_server.endpoint}', {keys}, to: 's3://{bucket}/%s'"
+    upload = f"steps: [{{uses: upload, with: {{{to}}}}}]"
+    tenants.write(f"folders: [motor], {upload % 'day1'}")
+    tenants.run("impex-run", "m.yaml", "-q")
+    tenants.write(f"folders: [motor], {upload % 'day2'}")
+    tenants.monkeypatch.delenv("TOKEN_sit")
+
+    done = tenants.restore(f"s3://{bucket}/day1")
+    tenants.monkeypatch.setenv("STORE_SECRET", f"{SECRET}-wrong")
+    refused = tenants.restore(f"s3://{bucket}/day1", code=4)
+
+    assert done.out.startswith(f"s3://{bucket}/day1: 1 package (")
+    assert tenants.holds("dr") == tenants.holds("sit")
+    assert SECRET not in refused.err
+    assert len(refused.err.splitlines()) == 1
 
 
 def test_signatures_are_checked(tenants: Tenants, keys: dict[str, Path]) -> None:
