@@ -42,11 +42,11 @@ CALLS = 2.0
 LAST = 3.25
 # Then targets that have not ended are abandoned.
 GIVE_UP = 3.5
-# Until then reports and notifications are sent; they get at least ``AT_LEAST`` seconds, a report
-# ``REPORT``: that of ten thousand targets takes so long on a busy machine.
+# Until then reports and notifications are sent; they get at least ``AT_LEAST`` seconds, a report of
+# ours ``REPORT``: that of ten thousand targets takes so long on a busy machine.
 END = 4.25
 AT_LEAST = 0.25
-REPORT = 2.0
+REPORT = 4.0
 
 # A signal that comes just before the main thread waits, or that the system gives to another thread,
 # does not end its wait: Python calls the handler at the end of it.

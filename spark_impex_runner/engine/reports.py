@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
-from spark_impex_runner.blocking import END, REPORT, interruptible
+from spark_impex_runner.blocking import AT_LEAST, END, REPORT, interruptible
 from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
+from spark_impex_runner.hooks.discovery import DISTRIBUTION
 from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ def write_reports(
             _write(path, _pieces(offers[name], result))
 
         try:
-            with clock.reserved(REPORT):
-                interruptible(f"report {name}", write_one, clock, END, least=REPORT)
+            # A plugin's may hang.
+            least = REPORT if offers[name].provider == DISTRIBUTION else AT_LEAST
+            with clock.reserved(least):
+                interruptible(f"report {name}", write_one, clock, END, least=least)
         except Interrupted:
             problems.append(f"report {name} did not end after the signal; {path} may be missing")
         except (DeliveryError, PluginError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def seconds(started: datetime, finished: datetime) -> float:
     return max(0.0, round((finished - started).total_seconds(), 3))
 
 
+@lru_cache(maxsize=256)  # the moments of a target come in a row, and many targets share theirs
 def timestamp(at: datetime) -> str:
     """Return ``2026-01-31T12:00:00.000Z``."""
     utc = at.astimezone(timezone.utc)

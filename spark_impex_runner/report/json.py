@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
 
 VERSION = 1
+# No text in JSON has a line break, so that one separates items only.
+_encode = json.JSONEncoder(separators=(",\n", ": ")).encode
 
 
 def render(result: RunResult) -> Iterator[str]:
@@ -26,9 +28,31 @@ def render(result: RunResult) -> Iterator[str]:
     yield json.dumps(_run(result), indent=2).removesuffix("\n}")
     yield ',\n  "targets": ['
     for number, each in enumerate(result.results):
-        text = json.dumps(_target(each), indent=2).replace("\n", "\n    ")
+        text = indented(_target(each), "    ")
         yield f",\n    {text}" if number else f"\n    {text}"
     yield "\n  ]\n}\n" if result.results else "]\n}\n"
+
+
+def indented(value: Any, indent: str) -> str:
+    """Return a JSON value as ``json.dumps`` with ``indent=2`` does, below lines with ``indent``.
+
+    In half its time, which matters for ten thousand targets after a signal: with an indent the
+    library encodes each value in Python, without one a whole object in C.
+    """
+    if not value or not isinstance(value, (dict, list)):
+        return _encode(value)
+    inner = f"{indent}  "
+    separator = f",\n{inner}"
+    if isinstance(value, list):
+        lines = [indented(each, inner) for each in value]
+        return f"[\n{inner}{separator.join(lines)}\n{indent}]"
+    nested = {key: each for key, each in value.items() if each and isinstance(each, (dict, list))}
+    lines = _encode({**value, **dict.fromkeys(nested, 0)})[1:-1].split(",\n")
+    if nested:
+        for number, (key, each) in enumerate(value.items()):
+            if key in nested:
+                lines[number] = lines[number][:-1] + indented(each, inner)
+    return f"{{\n{inner}{separator.join(lines)}\n{indent}}}"
 
 
 def _run(result: RunResult) -> dict[str, Any]:

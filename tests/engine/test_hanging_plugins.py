@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.blocking import CALLS, END, GIVE_UP
-from spark_impex_runner.engine import reports
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.models import RECEIPT, Outcome
 from spark_impex_runner.spark.exports import Exports
@@ -131,11 +130,8 @@ def test_abandoned_target_keeps_what_is_known(stuck: Callable[..., Any], only: A
     assert target.warnings == ("step hang did not end after the signal and was abandoned",)
 
 
-def test_hanging_report_is_a_problem(
-    stuck: Callable[..., Any], only: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hanging_report_is_a_problem(stuck: Callable[..., Any], only: Any, tmp_path: Path) -> None:
     """Other reports are written, and the result is what it was."""
-    monkeypatch.setattr(reports, "REPORT", 0.25)
     file = tmp_path / "report.json"
 
     result = stuck("report", TARGET, END, reports={"hang": tmp_path / "h", "json": file})

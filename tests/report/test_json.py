@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import validate
 
 from spark_impex_runner.models import Outcome
@@ -156,3 +158,17 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
             yield node
         for value in node.values():
             yield from objects(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+@settings(max_examples=100)
+def test_values_are_indented_as_by_the_library(value: Any) -> None:
+    """Any JSON value, with any nesting and any text in keys and values."""
+    text = json_report.indented(value, "    ")
+
+    assert text == json.dumps(value, indent=2).replace("\n", "\n    ")
