@@ -10,8 +10,8 @@ from spark_impex_runner import atomic
 from spark_impex_runner.blocking import AT_LEAST, END, REPORT, interruptible
 from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
-from spark_impex_runner.hooks.discovery import DISTRIBUTION
 from spark_impex_runner.text import plain
+from spark_impex_runner.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
