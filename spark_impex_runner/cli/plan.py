@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--detailed-exitcode",
         action="store_true",
-        help=f"exit with {CHANGES} if a run would do anything, 0 if all is unchanged",
+        help=f"exit with {CHANGES} if a run would change anything, 0 if not",
     )
     group.add_argument(
         "--format", choices=("text", "json"), default="text", help="format of the plan"

@@ -102,6 +102,19 @@ def test_sandbox_folder_identifies_tenant(world: World) -> None:
     assert only(done[-1]).approved == (f"prod@{only(held).digests[0]}",)
 
 
+def test_unlisted_destination_is_held_and_imported(world: World) -> None:
+    """The line says that nothing is known of it, and why; only the tenant decides."""
+    world.serve("prod", "exists@*=403")
+
+    held = world.run(GATE % "")
+    done = world.run(GATE % "", approved=PROD)
+
+    assert (held.exit_code, done.exit_code) == (9, 0)
+    assert "import to prod: motor/pricing[1.4.2]: unknown: GET api/v3/folders/" in only(held).error
+    assert "HTTP 403" in only(held).error
+    assert world.holds("prod") == ["motor/pricing[1.4.2]"]
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -116,3 +116,21 @@ def test_targets_do_not_wait_for_one_another(world: World) -> None:
     lock = json.loads((world.folder / "l.json").read_text())
     receipts = {each["imports"][0]["backup"]["receipt"] for each in lock["packages"]}
     assert len(receipts) == 3
+
+
+def test_identical_services_need_no_backup(world: World) -> None:
+    """They are not changed: only what is sent is exported before."""
+    for version in ("motor/pricing/1.0.0", "life/annuity/1.0.0"):
+        (world.folder / "uat/acme" / version).mkdir(parents=True)
+    world.serve("uat")
+
+    result = world.run(BACKED_UP, "folders: [motor, life]")
+
+    [target] = result.results
+    assert target.outcome is Outcome.SUCCEEDED, target.error
+    assert "; identical there, not sent: life/annuity[1.0.0]; " in target.steps[-1].message
+    [version] = receipt.read(folder_of(world))["service_versions"]
+    assert (version["service"], locked(world)["new"]) == ("pricing", [])
+    [(entity, _)] = world.sent
+    [sent] = entity["inputs"]["services_modify"]
+    assert sent["service_uri_source"] == "motor/pricing[1.4.2]"
