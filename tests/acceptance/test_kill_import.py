@@ -112,7 +112,7 @@ def existing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("existing")
-@pytest.mark.parametrize("nth", [8, 10, 12, 14])
+@pytest.mark.parametrize("nth", [10, 13, 15, 16, 17])
 def test_killed_backup_is_made_once(
     places: dict[str, Sandbox], manifest: Path, killed: Any, nth: int
 ) -> None:
