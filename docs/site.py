@@ -16,7 +16,10 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "site"
 # What the site has besides docs/. The README is the front page of the repository, not of the site.
-BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples", "schemas")
+BESIDE = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Dockerfile"),
+    *("examples", "schemas"),
+)
 IGNORED = shutil.ignore_patterns("__pycache__", ".*", "exports", "out")
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 _NAV = re.compile(r'\{ "(?P<title>[^"]+)" = (?:"(?P<page>[^"]+)" \}|\[)')

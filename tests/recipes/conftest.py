@@ -21,7 +21,7 @@ from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"
@@ -37,6 +37,36 @@ def has_namespaces() -> bool:
     command = [*UNSHARE, "unshare", "--user", "--map-user=65532", "true"]
     found = shutil.which("unshare") is not None
     return found and subprocess.run(command, check=False).returncode == 0
+
+
+def contained(
+    home: Path, user: int, folder: str, mounts: Sequence[object], command: Sequence[object]
+) -> list[str]:
+    """Return the words that run a command by a user, on a file system that is read-only.
+
+    ``home`` is a folder for this container, ``mounts`` are source, target and mode of each volume.
+    """
+    if not has_namespaces():
+        pytest.skip("the kernel does not allow namespaces")
+    (home / "root").mkdir()
+    play = [HERE / "pod.sh", home / "root", user, folder, *mounts]
+    return [str(word) for word in (*UNSHARE, "sh", *play, "--", *command)]
+
+
+@pytest.fixture
+def in_container(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a command as ``contained`` does, and returns how it ended."""
+
+    def run(
+        user: int, folder: str, mounts: Sequence[object], command: Sequence[object]
+    ) -> subprocess.CompletedProcess[str]:
+        home = Path(tempfile.mkdtemp(dir=tmp_path))
+        words = contained(home, user, folder, mounts, command)
+        return subprocess.run(
+            words, env={"PATH": PATH}, text=True, capture_output=True, check=False
+        )
+
+    return run
 
 
 @dataclass
@@ -55,16 +85,13 @@ class Machines:
 
     def pod(self, spec: Mapping[str, Any]) -> subprocess.Popen[str]:
         """Start the one container of a pod, by its user, on a file system that is read-only."""
-        if not has_namespaces():
-            pytest.skip("this system does not allow namespaces")
         [container] = spec["containers"]
         home = Path(tempfile.mkdtemp(dir=self.folder))
-        (home / "root").mkdir()
         user, folder = spec["securityContext"]["runAsUser"], container["workingDir"]
-        play = [HERE / "pod.sh", home / "root", user, folder, *self._mounts(spec, home)]
         command = [*container["command"], *container["args"]]
+        words = contained(home, user, folder, [*self._mounts(spec, home)], command)
         environment = {each["name"]: self._value(each) for each in container["env"]}
-        return self._start([*UNSHARE, "sh", *play, "--", *command], environment, home)
+        return self._start(words, environment, home)
 
     def job(
         self, script: str, environment: Mapping[str, str], files: Mapping[str, str]
