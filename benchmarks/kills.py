@@ -76,8 +76,10 @@ class Kills:
     def run(self, row: Any, count: int, work: Path, chance: random.Random) -> Any:
         """Kill that many runs; return the row of the table, filled in."""
         self._begin(work / "warm-up", 60, worker=False)
+        self._forget_imports()
         length = self._begin(work / "measured", 60, worker=False) or 60
         while row.times < count:
+            self._forget_imports()
             folder = work / f"{row.times}-{row.runs}"
             before, worker = self._counts(), self.workers and row.times % 2 == 1
             row.runs += 1
@@ -99,8 +101,9 @@ class Kills:
         row.outcomes["succeeded" if again.returncode == 0 else "failed"] += 1
         row.refetched += max(fetched - package_size(folder), 0)
         row.wrong += problems(folder, exports, self.exports * runs)
-        if imports != self.imports * runs:
-            row.wrong.append(f"{imports} imports instead of {self.imports * runs}")
+        # Not once a run: the second of two complete runs finds what the first one has imported.
+        if imports != self.imports:
+            row.wrong.append(f"{imports} imports instead of {self.imports}")
         if again.returncode:
             row.wrong.append(f"exit {again.returncode}: {again.stderr.decode()[-300:]}")
 
@@ -128,6 +131,13 @@ class Kills:
             while any(Path(f"/proc/{pid}").exists() for pid in workers):
                 time.sleep(0.02)
             return None if process.returncode else time.monotonic() - began
+
+    def _forget_imports(self) -> None:
+        """Empty the folder that is imported to: what is identical there would not be sent."""
+        if self.imports:
+            tree = self.tenants["uat"]._tree  # noqa: SLF001 - no call removes a service
+            for service in tree.services("life"):
+                tree.put("life", service, ())
 
     def _command(self, folder: Path) -> list[str]:
         return [*RUN, str(folder / "m.yaml"), "-q", *self.options]
