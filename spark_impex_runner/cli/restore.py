@@ -206,12 +206,12 @@ class Command:
                 plan = session.plan or restore.plan(if_present)
             if plan.problems or not plan.wanted:
                 return shown.end(plan, "nothing_to_do")
-            if user := check_gate(plan, backup, (self.manifest, restore.to), options):
-                name = user.name or "an unknown user"
-                shown.notes = [*notes, f"approved by {name} ({user.named_by})"]
+            if approver := check_gate(plan, backup, (self.manifest, restore.to), options):
+                name = approver.name or "an unknown user"
+                shown.notes = [*notes, f"approved by {name} ({approver.named_by})"]
             shown.plan(plan)
             if not self.arguments.yes and not confirmed(restore):
                 return shown.end(plan, "declined")
             with self.signals():
-                session.run(plan, shown.line)
+                session.run(plan, shown.line, approver)
             return shown.end(plan, "restored", session.imported)

@@ -18,6 +18,7 @@ from spark_impex_runner.engine.restore_plan import PlannedImport, RestorePlan
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.models import (
+    Approval,
     ExportedVersions,
     Imported,
     Job,
@@ -31,6 +32,7 @@ from spark_impex_runner.planning.approvals import DIGITS
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.spark.destination import list_destination
 from spark_impex_runner.spark.import_forecast import forecast_import
+from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.user import User
 
 _SYSTEM = "spark-impex-runner restore"
 
@@ -142,15 +145,20 @@ class RestoreSession:
                 f"{attempt.intended:%Y-%m-%d %H:%M}Z",
             )
 
-    def run(self, plan: RestorePlan, report: Callable[[str], None]) -> None:
+    def run(
+        self, plan: RestorePlan, report: Callable[[str], None], approver: User | None = None
+    ) -> None:
         """Import what the plan wants, each package once; call ``report`` with a line for each.
 
-        Raises what the step ``import`` raises; the same command then resumes it.
+        ``approver`` is who approved it at a gate. Raises what the step ``import`` raises; the same
+        command then resumes it.
         """
         state, run, now = self.context.state, self.restore.prepared.run, self.context.clock.now()
         by = self.context.actors.initiator.name
         state.begin_run(PastRun(run.id, str(run.manifest.path), now, started_by=by), [self.key])
         attempt = self._begin(plan, by)
+        if approver:
+            self._record_approval(attempt, plan, approver)
         memory = _Memory(StepStore(self.context, self.key, f"import {attempt.correlation_id}"))
         try:
             for each in plan.wanted:
@@ -176,6 +184,19 @@ class RestoreSession:
         data = {"if_present": plan.if_present, "services": services}
         state.store_value((self.key, "restore", label), json.dumps(data))
         return state.intend(intent, self.context.clock.now())
+
+    def _record_approval(self, attempt: Attempt, plan: RestorePlan, by: User) -> None:
+        """Store who approved the packages, for the history; it covers this restore alone."""
+        state, to, run_id = self.context.state, self.restore.to, self.restore.prepared.run.id
+        digests = {each.package.name: each.package.sha256 for each in plan.wanted}
+        packages = {name: {"to": to, "sha256": sha256} for name, sha256 in digests.items()}
+        now = self.context.clock.now()
+        state.holds.put(attempt, Hold(0, attempt.id, run_id, now, to, {"packages": packages}, ""))
+        covers = tuple(f"{to}@{sha256}" for sha256 in digests.values())
+        name = self.context.masker.mask(by.name)
+        given = Approval(covers, name, by.named_by, now.isoformat(), run_id)
+        state.holds.approve(attempt, given)
+        state.holds.use(attempt)
 
     def _end(self, attempt: Attempt, error: ImpexError | None, *, closed: bool) -> None:
         """Record how the restore ended; unless ``closed``, the next one resumes it."""

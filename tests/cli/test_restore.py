@@ -339,6 +339,9 @@ def test_gate_of_the_manifest_holds_a_restore(delivered: Tenants) -> None:
     assert "four_eyes" in own.err
     assert "approved by bob (--approved-by)\n" in done.out
     assert delivered.holds("dr") == delivered.holds("sit")
+    run_id = delivered.run("impex", "history", "m.yaml").out.splitlines()[1].split()[0]
+    assert "Z by bob, held by run" in delivered.run("impex", "history", "m.yaml", run_id).out
+    assert "nothing is unfinished" in delivered.run("impex", "status", "m.yaml").out
 
 
 def test_changed_package_is_refused(delivered: Tenants) -> None:
