@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _EMPTY: tuple[bytes, ...] = ()
 _IDLE_SECONDS = 30.0
+# Bytes; of a larger body the rest is not read, and the connection closed.
+_REST = 16 * BODY_LIMIT
 
 
 class Receiver:
     """The handler of all requests; ``wake`` gets an entry for each event that was stored."""
 
     # The body is read only after the key was checked.
-    limits = ServerLimits(body=0, idle_seconds=_IDLE_SECONDS)
+    limits = ServerLimits(body=0, rest=_REST, idle_seconds=_IDLE_SECONDS)
 
     def __init__(
         self,

@@ -6,13 +6,18 @@ import io
 import json
 import os
 import signal
+import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from spark_impex_runner.cli import receiver
 from spark_impex_runner.engine.event_queue import EventQueue
+from spark_impex_runner.sandbox.http.body import CHUNK
 from spark_impex_runner.sandbox.http.server import HttpServer
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.client import Spark
@@ -130,6 +135,33 @@ def test_replies_tell_only_holders_of_the_key(listening: Listening, sandbox: San
     assert done.code == 0
     assert KEY not in done.out + done.err
     assert sandbox.jobs_created == 0
+
+
+def test_endless_bodies_end_the_connection(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key nobody keeps the receiver reading, nor makes it guess where a body ends."""
+    replies: list[bytes] = []
+    limits = replace(receiver.Receiver.limits, rest=1 << 20)
+    monkeypatch.setattr(receiver.Receiver, "limits", limits)
+    starts = (
+        # No more is sent than what is read: a reset could drop the reply.
+        (b"Content-Length: 999999999999", b"x" * ((1 << 20) + CHUNK)),
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+    )
+
+    def client(url: str) -> None:
+        address = urlsplit(url)
+        for framing, body in starts:
+            with socket.create_connection((address.hostname, address.port), 60) as connection:
+                connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n" + body)
+                replies.append(connection.makefile("rb").read())
+
+    done = listening(client)
+
+    assert done.code == 0
+    assert [each.split()[1] for each in replies] == [b"401", b"400"]
+    assert all(b"\r\nConnection: close\r\n" in each for each in replies)
 
 
 def test_same_event_makes_one_job(listening: Listening, sandbox: Sandbox) -> None:

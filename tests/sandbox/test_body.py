@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from email import message_from_string
 from email.message import Message
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,9 @@ def test_no_framing_means_no_body() -> None:
         ({"Content_Length": "9"}, b"abc"),
         ({"Transfer_Encoding": "chunked"}, b"5\r\nab"),
         ({"Transfer_Encoding": "chunked"}, b"five\r\nabcde"),
+        ({"Transfer_Encoding": "chunked"}, b"0x1\r\na\r\n0\r\n\r\n"),
+        ({"Transfer_Encoding": "chunked"}, b"1\r\nab\r\n0\r\n\r\n"),
+        ({"Transfer_Encoding": "chunked"}, b"0\r\n" + b"A: 1\r\n" * 100 + b"\r\n"),
     ],
 )
 def test_broken_body_raises(framing: dict[str, str], data: bytes) -> None:
@@ -71,3 +75,33 @@ def test_broken_body_raises(framing: dict[str, str], data: bytes) -> None:
 
     with pytest.raises(EOFError):
         read_all(body, 100)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "Content-Length: 3\nContent-Length: 4",
+        "Content-Length: 3\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\nTransfer-Encoding: identity",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding : chunked",
+        "Content-Length: -3",
+        "Content-Length: +3",
+        "Content-Length: 1_0",
+        f"Content-Length: {'9' * 5000}",
+    ],
+)
+def test_ambiguous_framing_is_refused(block: str) -> None:
+    """A proxy in front may take another end of the body, and so another start of what follows."""
+    with pytest.raises(ValueError, match=r"the (headers|transfer coding|length)"):
+        open_body(message_from_string(f"{block}\n\n"), io.BytesIO(b"abc"))
+
+
+def test_negative_chunk_reads_nothing() -> None:
+    """It would ask for all that the connection ever sends, in memory."""
+    source = io.BytesIO(b"-1\r\nabc")
+
+    with pytest.raises(EOFError):
+        open_body(headers(Transfer_Encoding="chunked"), source).read(10)
+
+    assert source.read() == b"abc"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from email.errors import MissingHeaderBodySeparatorDefect
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +12,12 @@ if TYPE_CHECKING:
     from spark_impex_runner.sandbox.http.messages import Readable
 
 CHUNK = 256 * 1024
+# ``int`` would take signs, blanks, underscores and the digits of other scripts, too.
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+_LINE_ENDS = (b"\r\n", b"\n")
+# As many as ``http.client`` takes of headers.
+_TRAILERS = 100
 
 
 class ByteStream(Protocol):
@@ -23,12 +31,24 @@ class ByteStream(Protocol):
 
 
 def open_body(headers: Message, source: ByteStream) -> Readable:
-    """Return the body that ``headers`` announce."""
-    if headers.get("Transfer-Encoding", "").lower() == "chunked":
+    """Return the body that ``headers`` announce.
+
+    Raises ``ValueError`` if they do not say without doubt where it ends: a proxy in front might
+    read them otherwise, and let one client send requests as another (RFC 9112, 6.3 and 11.2).
+    """
+    codings = headers.get_all("Transfer-Encoding", [])
+    lengths = headers.get_all("Content-Length", [])
+    # A line that is no header ends them for Python, not for others. Bodies have other defects.
+    ended_early = any(isinstance(e, MissingHeaderBodySeparatorDefect) for e in headers.defects)
+    if ended_early or len(codings) + len(lengths) > 1:
+        raise ValueError("the headers contradict each other")
+    if codings:
+        if codings[0].strip().lower() != "chunked":
+            raise ValueError("the transfer coding is unknown")
         return ChunkedBody(source)
-    # isdecimal refuses signs and blanks, which int would accept.
-    length = headers.get("Content-Length", "0")
-    return LengthBody(source, int(length) if length.isdecimal() else 0)
+    if lengths and not _LENGTH.fullmatch(lengths[0]):
+        raise ValueError("the length is no number")
+    return LengthBody(source, int(lengths[0]) if lengths else 0)
 
 
 class LengthBody:
@@ -67,17 +87,18 @@ class ChunkedBody:
         if not piece:
             raise EOFError("the connection ended within a body")
         self._left -= len(piece)
-        if self._left == 0:
-            self._source.readline(8)
+        if self._left == 0 and self._source.readline(8) not in _LINE_ENDS:
+            raise EOFError("a chunk does not end with its length")
         return piece
 
     def _next_chunk(self) -> None:
-        line = self._source.readline(1024)
-        try:
-            self._left = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise EOFError("a chunk has no length") from None
+        size = _CHUNK_SIZE.fullmatch(self._source.readline(1024))
+        if size is None:
+            raise EOFError("a chunk has no length")
+        self._left = int(size[1], 16)
         if self._left == 0:
             self._ended = True
-            while self._source.readline(65_536) not in (b"\r\n", b"\n", b""):
-                pass
+            for _ in range(_TRAILERS):
+                if self._source.readline(65_536) in (*_LINE_ENDS, b""):
+                    return
+            raise EOFError("too many trailers")

@@ -15,6 +15,7 @@ from spark_impex_runner.sandbox.http.body import CHUNK, open_body
 from spark_impex_runner.sandbox.http.messages import (
     ConnectionReset,
     HttpError,
+    Reply,
     Request,
     json_reply,
     v4_error,
@@ -23,7 +24,7 @@ from spark_impex_runner.sandbox.http.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.sandbox.http.messages import Handle, Readable, Reply
+    from spark_impex_runner.sandbox.http.messages import Handle, Readable
 
 LOOPBACK = "127.0.0.1"
 BODY_LIMIT = 16 * 1024 * 1024
@@ -34,10 +35,12 @@ class ServerLimits:
     """What a server takes of its clients.
 
     ``body`` is the size in bytes of the bodies that the server reads before it calls the handler;
-    0 leaves that to the handler. ``idle_seconds`` is how long a connection may be silent.
+    0 leaves that to the handler. ``rest`` is how much of a body that the handler left is read, so
+    that the client gets the reply. ``idle_seconds`` is how long a connection may be silent.
     """
 
     body: int = BODY_LIMIT
+    rest: int | None = None
     idle_seconds: float | None = None
 
 
@@ -139,7 +142,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.settimeout(self.server.limits.idle_seconds)
 
     def _answer(self) -> None:
-        stream = open_body(self.headers, self.rfile)
+        try:
+            stream = open_body(self.headers, self.rfile)
+        except ValueError:
+            self.close_connection = True
+            self._send(Reply(400, (), 0))
+            return
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, path, query, headers, stream)
@@ -158,15 +166,23 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - a bug of the sandbox must reach its user
             reply = _fault(error)
         self.server.journal(request, reply.status)
-        # The rest of a body would be parsed as the next request on this connection.
-        while stream.read(CHUNK):
-            pass
+        self._drop_rest(stream)
         self._send(reply)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - names set by http.server
 
+    def _drop_rest(self, stream: Readable) -> None:
+        """Read what is left of a body: it would be parsed as the next request otherwise."""
+        left = self.server.limits.rest
+        while piece := stream.read(CHUNK):
+            if left is not None and (left := left - len(piece)) < 0:
+                self.close_connection = True
+                return
+
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(reply.length))
