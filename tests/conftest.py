@@ -362,6 +362,8 @@ def receiver() -> Iterator[Receiver]:
                 self.send_header(name, value)
             self.end_headers()
 
+        do_PUT = do_POST  # noqa: N815 - set by http.server
+
         def log_message(self, *_: object) -> None:
             pass
 

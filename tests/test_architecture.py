@@ -79,6 +79,7 @@ THIRD_PARTY = {
     "obstore": ("object_store", "plugins.upload.objects", "state.remote"),
     "paramiko": ("plugins.upload.sftp",),
     "botocore": ("object_store.aws", "plugins.upload.s3"),
+    "opentelemetry": ("plugins.telemetry.otel",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
     "yaml": ("manifest.yaml",),

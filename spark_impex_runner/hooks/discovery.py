@@ -36,6 +36,7 @@ BUILT_IN = (
     "skip_unchanged",
     "sources",
     "split",
+    "telemetry",
     "tenant_inventory",
     "unzip",
     "upload",
