@@ -50,7 +50,7 @@ REPORT = 4.0
 
 # A signal that comes just before the main thread waits, or that the system gives to another thread,
 # does not end its wait: Python calls the handler at the end of it.
-_LOOK = 0.25
+LOOK = 0.25
 
 # An idle thread needs some 40 kB.
 _IDLE_SECONDS = 2.0
@@ -166,7 +166,7 @@ class Background(Generic[R]):
         """
         remove_listener = clock.on_stop(self._wake)
         is_main = threading.current_thread() is threading.main_thread()
-        longest = _LOOK if is_main else threading.TIMEOUT_MAX
+        longest = LOOK if is_main else threading.TIMEOUT_MAX
         try:
             while not self._ended:
                 left = end() - time.monotonic()

@@ -141,8 +141,11 @@ def _body(file: Path | None) -> bytes:
 
     name = str(file or "stdin")
     if file:
-        with file.open("rb") as stream:
-            body = stream.read(BODY_LIMIT + 1)
+        try:
+            with file.open("rb") as stream:
+                body = stream.read(BODY_LIMIT + 1)
+        except OSError as error:
+            raise UsageError(f"{name}: the event cannot be read: {error.strerror}") from error
     else:
         body = sys.stdin.buffer.read(BODY_LIMIT + 1)
     if len(body) > BODY_LIMIT:

@@ -100,12 +100,14 @@ def _handle_all(
     clock: Clock,
 ) -> int:
     """Run the manifest for each event in the queue; return 0 at a stop that interrupted none."""
+    from spark_impex_runner.blocking import LOOK
     from spark_impex_runner.errors import Interrupted
 
     while not clock.stopping():
         first = events.first()
         if first is None:
-            wake.get()
+            with suppress(queue.Empty):
+                wake.get(timeout=LOOK)
             continue
         code = _handle(first, events, arguments, context, clock)
         if clock.stopping():
@@ -123,12 +125,17 @@ def _handle(
     context: CommandContext,
     clock: Clock,
 ) -> int:
-    """Run the manifest for one event; return the exit code, -1 if the run could not begin.
+    """Run the manifest for one event; return the exit code, -1 if it is to be tried again.
 
-    An event that a signal interrupted stays in the queue.
+    That is without its state, or on a full disk. An event that a signal interrupted stays queued.
     """
     from spark_impex_runner.engine.webhook import read_event
-    from spark_impex_runner.errors import ImpexError, Interrupted, StateError
+    from spark_impex_runner.errors import (
+        ImpexError,
+        Interrupted,
+        StateError,
+        describe_os_error,
+    )
 
     try:
         found = read_event(path.read_bytes(), event.event_options(arguments))
@@ -136,12 +143,16 @@ def _handle(
         code = event.run_event(found, arguments, context, clock) if found.chosen else 0
     except Interrupted as error:
         return error.exit_code
-    except StateError as error:
-        context.console.error(f"{path.name}: {error}; trying again in {_AGAIN:g} s")
+    except (StateError, OSError) as error:
+        text = describe_os_error(error) if isinstance(error, OSError) else error
+        context.console.error(f"{path.name}: {text}; trying again in {_AGAIN:g} s")
         return -1
     except ImpexError as error:
         context.console.error(error)
         code = error.exit_code
+    except Exception as error:  # noqa: BLE001 - a bug that one event shows must not stop the others
+        context.console.internal_error(error)
+        code = ImpexError.exit_code
     if clock.stopping() and code > _SIGNALLED:
         return code
     if code in (0, 9):

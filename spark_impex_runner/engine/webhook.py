@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from spark_impex_runner import fields
 from spark_impex_runner.errors import UsageError
+from spark_impex_runner.text import one_line
 
 ACTION_FIELD: Final = "UserAction"
 # Those after which a tenant has something new to export.
@@ -72,7 +73,7 @@ def read_event(body: str | bytes, options: EventOptions) -> Event:
         raise UsageError(f"the event is not JSON: {error}") from error
     if not isinstance(data, Mapping):
         raise UsageError("the event is not a JSON object")
-    action = fields.name(data.get(ACTION_FIELD))
+    action = one_line(fields.name(data.get(ACTION_FIELD)))
     if action not in options.actions:
         return Event(action, _digest(data), chosen=False)
     event_id = _event_id(data, action, options.id_field)

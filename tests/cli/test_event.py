@@ -118,4 +118,12 @@ def test_state_in_a_store_knows_events(
     assert not (shell.folder / ".impex").exists()
 
 
+def test_missing_body_exits_with_2(shell: Any, sandbox: Sandbox) -> None:
+    """As any other mistake in the command."""
+    done = shell("impex", "event", "m.yaml", "--file", "none.json")
+
+    assert (done.code, sandbox.jobs_created) == (2, 0)
+    assert "error: none.json: the event cannot be read: No such file or directory" in done.err
+
+
 State = opening.State

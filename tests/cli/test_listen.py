@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from spark_impex_runner.cli import receiver
+from spark_impex_runner.cli import event, listen, receiver
 from spark_impex_runner.engine.event_queue import EventQueue
 from spark_impex_runner.sandbox.http.body import CHUNK
 from spark_impex_runner.sandbox.http.server import HttpServer
@@ -181,6 +182,72 @@ def test_same_event_makes_one_job(listening: Listening, sandbox: Sandbox) -> Non
     assert list(listening.folder.glob("*.json")) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a mask of signals is POSIX")
+def test_signal_to_another_thread_ends_the_wait(listening: Listening) -> None:
+    """The system may give it to a thread of the server; Python then wakes no other."""
+    ended, late = threading.Event(), []
+
+    def client(url: str) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        late_event = lambda: ended.wait(60) or late.append(post(url))  # noqa: E731
+        threading.Thread(target=late_event, daemon=True).start()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        done = listening(client)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ended.set()
+
+    assert (done.code, late) == (0, [])
+
+
+def test_full_disk_stops_no_listener(
+    listening: Listening, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event stays queued, and is run once there is room."""
+    monkeypatch.setattr(listen, "_AGAIN", 0.01)
+    run_event = event.run_event
+
+    def full(*_: Any) -> int:
+        monkeypatch.setattr(event, "run_event", run_event)
+        raise OSError(errno.ENOSPC, "No space left on device", "state.db")
+
+    def client(url: str) -> None:
+        monkeypatch.setattr(event, "run_event", full)
+        post(url)
+        listening.wait()
+
+    done = listening(client)
+
+    assert (done.code, sandbox.jobs_created) == (0, 1)
+    assert "state.db: No space left on device; trying again in 0.01 s" in done.err
+
+
+def test_internal_error_stops_no_listener(
+    listening: Listening, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is set aside, and the next one is run."""
+    run_event = event.run_event
+
+    def broken(*_: Any) -> int:
+        monkeypatch.setattr(event, "run_event", run_event)
+        raise RuntimeError("a bug")
+
+    def client(url: str) -> None:
+        monkeypatch.setattr(event, "run_event", broken)
+        post(url, json.dumps({**EVENT, "Attempt": 1}))
+        listening.wait()
+        post(url)
+        listening.wait()
+
+    done = listening(client)
+
+    assert (done.code, sandbox.jobs_created) == (0, 1)
+    assert "a bug" in done.err
+    assert len(list((listening.folder / "failed").iterdir())) == 1
+
+
 def test_killed_listener_goes_on(listening: Listening, sandbox: Sandbox) -> None:
     """What was answered 202 is on disk, and is run by the next listener without a sender."""
     queue = EventQueue(listening.folder)
@@ -270,8 +337,8 @@ def test_sandbox_posts_imports(shell: Any, receiver: Any) -> None:
         mapping = [{"source": "motor/pricing", "target": "life/copied"}]
         spark.impex.import_(mapping, io.BytesIO(package.buffer))
 
-    [event] = receiver.received
-    assert (event.path, event.headers["x-api-key"]) == ("/hook?a=1", KEY)
-    body = json.loads(event.body)
+    [posted] = receiver.received
+    assert (posted.path, posted.headers["x-api-key"]) == ("/hook?a=1", KEY)
+    body = json.loads(posted.body)
     assert body["UserAction"] == "PublishEngine"
     assert (body["FolderName"], body["ServiceName"]) == ("life", "copied")

@@ -63,6 +63,11 @@ def test_other_actions_are_not_chosen() -> None:
     assert event({**BODY, "UserAction": "AddProduct"}, actions=("AddProduct",)).chosen
 
 
+def test_unknown_action_is_one_line() -> None:
+    """Such as one of a forged event, which would add lines to a log."""
+    assert event({"UserAction": "Odd\x1b[2J\nerror: none"}).action == "Odd [2J error: none"
+
+
 def test_id_is_of_what_body_says() -> None:
     """Not of how it is written; a field that identifies events replaces the body."""
     again = json.dumps(dict(reversed(BODY.items())), indent=4)
