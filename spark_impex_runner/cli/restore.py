@@ -105,7 +105,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         options = next((_options(command.manifest, *each) for each in steps), {})
         with command.signals():
             backup = command.fetch(arguments.source, options)
-        return command.restore(backup, arguments.if_present, once=True)
+        return command.restore(backup, arguments.if_present)
 
 
 def _options(manifest: Manifest, target: str, step: int) -> Mapping[str, Any]:
@@ -184,19 +184,24 @@ class Command:
         return Backup.of(found.place, found.packages, found.receipt)
 
     def restore(
-        self, backup: Backup, if_present: str, notes: Sequence[str] = (), *, once: bool = False
+        self,
+        backup: Backup,
+        if_present: str,
+        notes: Sequence[str] = (),
+        *,
+        first_only: bool = False,
     ) -> int:
         """Show what an import would do, ask, and import; return the exit code.
 
-        ``notes`` are lines that follow the plan. With ``once``, no service may be in several
-        packages: each import would find what the one before has left.
+        ``notes`` are lines that follow the plan. With ``first_only``, a service in several packages
+        is restored from the first one; else there may be none.
         """
         from spark_impex_runner.cli.restore_output import RestoreOutput, confirmed
         from spark_impex_runner.engine.restore import Restore
         from spark_impex_runner.engine.restore_plan import check_gate
 
         options = selection.options(self.arguments)
-        restore = Restore(self.prepared, options, self.arguments.to, backup, once=once)
+        restore = Restore(self.prepared, options, self.arguments.to, backup, first_only=first_only)
         shown = RestoreOutput(self.context.console, restore, self.arguments.format == "json", notes)
         if self.arguments.dry_run:
             with self.signals():

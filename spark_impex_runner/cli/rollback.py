@@ -68,15 +68,17 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             for each in dict.fromkeys(name for one in chosen for name in one.new)
         ]
         backups = []
-        # The oldest last: what several imports changed is then as it was before the first.
-        for each in reversed(chosen):
+        # The oldest first: what several imports changed is restored as it was before all of them.
+        for each in chosen:
             if each.receipt:
-                folder = (arguments.lock.parent / each.receipt).parent
+                # Resolved: the import wrote the path of the receipt from where the file itself is.
+                folder = (arguments.lock.resolve().parent / each.receipt).parent
                 with command.signals():
                     backups.append(command.fetch(str(folder.absolute()), {}, each.sha256))
         if not backups:
             return _nothing(notes, arguments, context)
-        return command.restore(_joined(backups, str(arguments.lock)), "replace", notes)
+        backup = _joined(backups, str(arguments.lock))
+        return command.restore(backup, "replace", notes, first_only=True)
 
 
 def _nothing(notes: list[str], arguments: argparse.Namespace, context: CommandContext) -> int:
@@ -139,6 +141,8 @@ def _import(entry: Any) -> _Import:
     receipt, sha256 = (backup[name] or "" for name in ("receipt", "sha256"))
     new = tuple(backup["new"])
     if not all(isinstance(each, str) for each in (to, tenant, job_id, at, receipt, sha256, *new)):
+        raise ValueError(entry)
+    if bool(receipt) != bool(sha256):
         raise ValueError(entry)
     return _Import(to, tenant, job_id, at, receipt, sha256, new)
 

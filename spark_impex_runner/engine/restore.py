@@ -39,7 +39,7 @@ from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun, PastTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from spark_impex_runner.engine.restore_plan import Backup
     from spark_impex_runner.models import Artifact, RunOptions
@@ -55,14 +55,15 @@ _SYSTEM = "spark-impex-runner restore"
 class Restore:
     """The restore of one backup to one connection.
 
-    With ``once``, no service may be in several packages.
+    With ``first_only``, a service in several packages is restored from the first one alone; else
+    there may be none, unless all versions are added.
     """
 
     prepared: Prepared
     options: RunOptions
     to: str
     backup: Backup
-    once: bool = True
+    first_only: bool = False
 
     @property
     def client(self) -> Spark:
@@ -74,9 +75,13 @@ class Restore:
 
         Raises ``UsageError`` for a package that cannot be read or names no services.
         """
-        imports = tuple(self._forecast(each, if_present) for each in self.backup.packages)
-        plan = RestorePlan(if_present, imports)
-        if self.once and plan.repeated and if_present != "add_version":
+        imports: list[PlannedImport] = []
+        for each in self.backup.packages:
+            earlier = {one.target for done in imports for one in done.services}
+            left_out = earlier if self.first_only else set()
+            imports.append(self._forecast(each, if_present, left_out))
+        plan = RestorePlan(if_present, tuple(imports))
+        if plan.repeated and if_present != "add_version":
             raise UsageError(
                 f"{plan.repeated} is in several packages; only --if-present add_version imports "
                 "all of its versions"
@@ -93,7 +98,9 @@ class Restore:
                 session.find()
                 yield session
 
-    def _forecast(self, package: Artifact, if_present: str) -> PlannedImport:
+    def _forecast(
+        self, package: Artifact, if_present: str, left_out: Collection[str]
+    ) -> PlannedImport:
         with opened(package.path) as reader:
             try:
                 exported = read_exported(reader)
@@ -104,7 +111,7 @@ class Restore:
         services = dict.fromkeys(f"{each.folder}/{each.service}" for each in exported.versions)
         if not services:
             raise UsageError(f"{package.name}: neither the package nor its receipt lists services")
-        mappings = [{"source": each, "target": each} for each in services]
+        mappings = [{"source": each, "target": each} for each in services if each not in left_out]
         listed = list_destination(self.client, exported, mappings)
         forecasts = forecast_import(exported, mappings, if_present, listed)
         wanted = tuple(each.target for each in forecasts if each.outcome != "identical")

@@ -492,6 +492,11 @@ def lock_of(tenants: Tenants, *imports: dict[str, Any]) -> None:
         ([{}, {"connection": "sit"}], [], "names dr, sit; choose one with --to"),
         ([{"tenant": "https://else.example/acme"}], [], "names dr at https://else.example/acme"),
         ([{"backup": {"new": []}}], [], "is not as the runner wrote it"),
+        (
+            [{"backup": {"receipt": "out/impex-receipt.json", "sha256": None, "new": []}}],
+            [],
+            "is not as the runner wrote it",
+        ),
     ],
 )
 def test_unclear_rollback_is_refused(
@@ -519,3 +524,26 @@ def test_rollback_of_new_services_says_what_stays(delivered: Tenants) -> None:
     )
     assert (data["outcome"], len(data["notes"])) == ("nothing_to_do", 2)
     assert delivered.posts("dr") == 0
+
+
+def test_rollback_of_several_imports_can_be_repeated(tenants: Tenants) -> None:
+    """Each service is as before the first of them; the second rollback sends nothing."""
+    tenants.serve("sit", "motor/pricing/2.0.0", "motor/pricing/3.0.0")
+    tenants.serve("dr", "motor/pricing/1.4.1")
+    for number in (2, 3):
+        service = f"services: ['motor/pricing[{number}.0.0]']"
+        tenants.write(f"{service}, {ROLLED % 'add_version'}")
+        tenants.run("impex-run", "m.yaml", "-q")
+    assert len(tenants.holds("dr")) == 3
+    link = tenants.shell.folder / "links/l.json"
+    link.parent.mkdir()
+    link.symlink_to(tenants.shell.folder / "l.json")
+    command = ("impex", "rollback", str(link), "-m", "m.yaml", "--all", "--yes")
+
+    tenants.run(*command)
+    after_one = tenants.holds("dr")
+    again = tenants.run(*command)
+
+    assert after_one == tenants.holds("dr") == ["motor/pricing[1.4.1]"]
+    assert "nothing to do: nothing was sent" in again.out
+    assert tenants.posts("dr") == 3
