@@ -199,6 +199,7 @@ class Command:
         from spark_impex_runner.cli.restore_output import RestoreOutput, confirmed
         from spark_impex_runner.engine.restore import Restore
         from spark_impex_runner.engine.restore_plan import check_gate
+        from spark_impex_runner.errors import HeldError, UsageError
 
         options = selection.options(self.arguments)
         restore = Restore(self.prepared, options, self.arguments.to, backup, first_only=first_only)
@@ -211,7 +212,18 @@ class Command:
                 plan = session.plan or restore.plan(if_present)
             if plan.problems or not plan.wanted:
                 return shown.end(plan, "nothing_to_do")
-            if approver := check_gate(plan, backup, (self.manifest, restore.to), options):
+            # A stored plan must not replace what this command line says to leave alone.
+            if plan.if_present != if_present:
+                raise UsageError(
+                    f"nothing was sent: the restore that began at {plan.resumed} has not ended; "
+                    f"give --if-present {plan.if_present} to finish it, or --fresh to start over"
+                )
+            try:
+                approver = check_gate(plan, backup, (self.manifest, restore.to), options)
+            except HeldError:
+                shown.end(plan, "held")
+                raise
+            if approver:
                 name = approver.name or "an unknown user"
                 shown.notes = [*notes, f"approved by {name} ({approver.named_by})"]
             shown.plan(plan)

@@ -62,7 +62,7 @@ class RestoreOutput:
         """Print how it ended; return the exit code."""
         self.plan(plan)
         outcome = "refused" if plan.problems else outcome
-        if outcome in {"planned", "nothing_to_do"}:
+        if outcome not in {"restored", "refused"}:
             self.line("nothing was sent" if plan.wanted else "nothing to do: nothing was sent")
         if self.as_json:
             self.console.data(self._data(plan, outcome, imports))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from spark_impex_runner.fields import mapping, text
 from spark_impex_runner.four_eyes import refusal
 from spark_impex_runner.models import ServiceVersion
 from spark_impex_runner.planning.approvals import Approvals, approve_values
+from spark_impex_runner.spark.client import tenant_identity
 from spark_impex_runner.user import Actors
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.evidence.dsse import PublicKey
-    from spark_impex_runner.models import Artifact, Manifest, RunOptions, ServiceForecast, Target
+    from spark_impex_runner.models import Artifact, Manifest, RunOptions, ServiceForecast
     from spark_impex_runner.user import User
 
 _FIELDS = ("folder", "service", "service_id", "version", "version_id")
@@ -93,12 +95,12 @@ def check_gate(
 ) -> User | None:
     """Return who approves a restore; raise ``HeldError`` if a gate of the manifest needs that.
 
-    None if there is no gate before the connection. A restore is no way around the gate of the step
-    ``import``: it needs an approval of each package by its digest, with ``four_eyes`` by another
-    person than the one who restores it and the one who exported it.
+    None if there is no gate before the tenant of the connection. A restore is no way around the
+    gate of the step ``import``: it needs an approval of each package by its digest, with
+    ``four_eyes`` by another person than the one who restores it and the one who exported it.
     """
     manifest, to = where
-    gates = list(_gates(manifest.targets, to))
+    gates = list(_gates(manifest, to))
     if not gates or not plan.wanted:
         return None
     digests = [each.package.sha256 for each in plan.wanted]
@@ -130,9 +132,22 @@ def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) 
         raise StepError("; ".join(problems))
 
 
-def _gates(targets: Sequence[Target], to: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the options of the steps that import to a connection only with an approval."""
-    for step in (each for target in targets for each in target.steps):
-        gated = step.options.get("to") == to and step.options.get("gate") == "manual"
-        if step.uses == "import" and gated:
+def _gates(manifest: Manifest, to: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the options of the steps that import to a tenant only with an approval.
+
+    By whichever connection: ``to`` may be another name of the tenant.
+    """
+    tenant = _tenant(manifest, to)
+    for step in (each for target in manifest.targets for each in target.steps):
+        if step.uses != "import" or step.options.get("gate") != "manual":
+            continue
+        gated = step.options["to"]
+        if gated == to or (tenant and _tenant(manifest, gated) == tenant):
             yield step.options
+
+
+def _tenant(manifest: Manifest, connection: str) -> str:
+    """Return what identifies a connection's tenant, empty if its address is not known."""
+    with suppress(UsageError, KeyError):
+        return tenant_identity(manifest.connections[connection])
+    return ""

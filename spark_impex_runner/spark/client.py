@@ -216,6 +216,13 @@ class Spark:
         return f"Spark({self.url!r})"
 
 
+def tenant_identity(connection: Connection) -> str:
+    """Return the ``Spark.identity`` of a connection; raise ``UsageError`` if it has no address."""
+    if connection.sandbox:
+        return f"sandbox:{connection.sandbox}"
+    return _locate(connection.base_url, connection.env, connection.tenant).base
+
+
 def _locate(base_url: str | None, env: str | None, tenant: str | None) -> TenantUrl:
     if base_url:
         return TenantUrl.parse(base_url, tenant)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from object_stores import ACCESS, SECRET, s3_client
 
+from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -307,6 +310,7 @@ def test_different_service_needs_a_choice(delivered: Tenants) -> None:
 
     assert "motor/pricing: would abort: it exists (now 9.0.0)" in refused.out
     assert "nothing was sent: 1 service would end the import" in refused.err
+    assert "nothing was sent" not in refused.out
     assert "motor/pricing: replaces 1 version" in done.out
     assert delivered.holds("dr") == delivered.holds("sit")
 
@@ -547,3 +551,42 @@ def test_rollback_of_several_imports_can_be_repeated(tenants: Tenants) -> None:
     assert after_one == tenants.holds("dr") == ["motor/pricing[1.4.1]"]
     assert "nothing to do: nothing was sent" in again.out
     assert tenants.posts("dr") == 3
+
+
+def test_gate_holds_by_any_name_of_the_tenant(delivered: Tenants) -> None:
+    """Another connection to the tenant is no way around it; what is held is shown."""
+    delivered.served["spare"] = delivered.served["dr"]
+    delivered.monkeypatch.setenv("TOKEN_spare", delivered.served["dr"].token)
+    gated = "{uses: import, with: {to: dr, gate: manual}}"
+    delivered.write(f"folders: [motor], steps: [{gated}]")
+    restore = ("impex", "restore", "out", "--to", "spare", "-m", "m.yaml", "--yes")
+
+    held = delivered.run(*restore, code=9)
+    data = json.loads(delivered.run(*restore, "--format", "json", code=9).out)
+
+    assert "motor/pricing: new (1.4.1, 1.4.2)\nnothing was sent\n" in held.out
+    assert "repeat the command with --approve spare@" in held.err
+    assert data["outcome"] == "held"
+    assert delivered.posts("dr") == 0
+
+
+def test_unfinished_restore_keeps_its_choice(delivered: Tenants) -> None:
+    """A stored plan with replace is not carried out by a command that does not say replace."""
+    delivered.served["dr"].close()
+    delivered.serve("dr", "motor/pricing/9.0.0")
+    delivered.write("folders: [motor]")
+    replace = ("--if-present", "replace")
+    with delivered.monkeypatch.context() as patched:
+        patched.setattr(Imports, "wait", _stopped)
+        delivered.restore("out", *replace, code=130)
+
+    refused = delivered.restore("out", code=2)
+    delivered.restore("out", *replace)
+
+    assert "give --if-present replace to finish it, or --fresh" in refused.err
+    assert delivered.posts("dr") == 1
+    assert delivered.holds("dr") == delivered.holds("sit")
+
+
+def _stopped(*_: object, **__: object) -> None:
+    raise Interrupted(signal.SIGINT)
