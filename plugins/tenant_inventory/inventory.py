@@ -21,6 +21,8 @@ PROPERTIES: Final = (
     *("category", "createdAt", "createdBy", "description", "launchDate", "startDate", "status"),
 )
 
+_WILD: Final = frozenset("*?[")
+
 
 @dataclass
 class Inventory:
@@ -37,8 +39,10 @@ class Inventory:
     def of(cls, job: models.Job, patterns: Sequence[str] | None) -> Inventory:
         """Read the folders that match a pattern, by default those of the exported services."""
         spark, found = job.run.connect(job.target.connection), cls()
-        names = [] if patterns else _exported(job)
-        found._read_folders(spark, patterns or names, names)
+        patterns = patterns or _exported(job)
+        found._read_folders(spark, patterns)
+        # Without a listing those that are named have their transforms all the same.
+        names = [each for each in patterns if not _WILD.intersection(each)]
         for folder in sorted({*names, *found.folders}):
             tools.stop_check(job)()
             found._read_transforms(spark, folder)
@@ -47,22 +51,21 @@ class Inventory:
         found.transforms = _masked(found.transforms, masker)
         return found
 
-    def _read_folders(
-        self, spark: Spark, patterns: Collection[str], names: Collection[str]
-    ) -> None:
+    def _read_folders(self, spark: Spark, patterns: Collection[str]) -> None:
         try:
             rows = {str(each["name"]): each for each in spark.list_folders()}
         except errors.SparkError as error:
             self.missing.append(f"folders' properties: {error}")
             return
-        for name, row in rows.items():
-            if any(fnmatchcase(name, pattern) for pattern in patterns):
-                self.folders[name] = {key: row[key] for key in PROPERTIES if key in row}
-        self.missing += [
-            f"properties of {name}: the tenant does not list the folder"
-            for name in names
-            if name not in rows
-        ]
+        for pattern in patterns:
+            # A name may have brackets, which are not meant as a pattern.
+            matching = {pattern} & rows.keys() or {n for n in rows if fnmatchcase(n, pattern)}
+            for name in matching:
+                self.folders[name] = {
+                    key: rows[name][key] for key in PROPERTIES if key in rows[name]
+                }
+            if not matching:
+                self.missing.append(f"properties of {pattern}: the tenant lists no such folder")
 
     def _read_transforms(self, spark: Spark, folder: str) -> None:
         try:

@@ -143,10 +143,37 @@ def test_unlisted_folder_is_said() -> None:
     spark = SimpleNamespace(list_folders=lambda: [{"name": "life", "category": "Life", "id": 1}])
     found = inventories.Inventory()
 
-    found._read_folders(spark, ["motor", "life"], ["motor"])
+    found._read_folders(spark, ["motor", "life"])
 
     assert found.folders == {"life": {"category": "Life"}}
-    assert found.missing == ["properties of motor: the tenant does not list the folder"]
+    assert found.missing == ["properties of motor: the tenant lists no such folder"]
+
+
+def test_brackets_in_a_name_are_no_pattern() -> None:
+    """A folder that is listed by this name is meant, and no other."""
+    rows = [{"name": "a[b]", "category": "Yes"}, {"name": "ab", "category": "No"}]
+    found = inventories.Inventory()
+
+    found._read_folders(SimpleNamespace(list_folders=lambda: rows), ["a[b]"])
+
+    assert (found.folders, found.missing) == ({"a[b]": {"category": "Yes"}}, [])
+
+
+@pytest.mark.parametrize("pattern", ["motro", "motro*"])
+def test_pattern_without_folders_is_said(inventory: Inventory, pattern: str) -> None:
+    """A misspelt one must not look like a whole inventory."""
+    failed = inventory(f"{{folders: ['{pattern}'], missing: fail}}")
+
+    assert failed.exit_code == 4
+    message = f"not saved: properties of {pattern}: the tenant lists no such folder"
+    assert message in failed.results[0].error
+
+
+def test_named_folders_need_no_listing(inventory: Inventory, tmp_path: Path) -> None:
+    """Their transform documents are read without it."""
+    inventory("{folders: [motor]}", faults=("folders@*=403",))
+
+    assert saved(tmp_path) == ({}, {"motor": {"route": ROUTE}})
 
 
 def test_secrets_are_masked(inventory: Inventory, tmp_path: Path) -> None:
