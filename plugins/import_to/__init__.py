@@ -93,7 +93,7 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     spark = job.run.connect(options["to"])
     request = _request(options, package, sha256, mappings, exported.versions)
     before = importer.Import(job, spark, request).reconcile()
-    left_out = ""
+    left_out, forecasts = "", tuple[models.ServiceForecast, ...]()
     # Not asked about an import that was sent: the destination may have a part of it by now.
     if not before.job_id:
         forecasts = predict(spark, exported, mappings, request.if_present)
@@ -104,7 +104,8 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
         if options.get("gate") == "manual":
             _require_approval(job, package, request, forecasts)
     package_import = importer.Import(job, spark, request)
-    backup = _backup(job, package_import) if options.get("before") == "backup" else None
+    wanted = options.get("before") == "backup"
+    backup = _backup(job, package_import, forecasts) if wanted else None
     record = _run(job, package_import)
     imported = _record(job, options, request, record, backup)
     when = f"imported to {request.to} by job {record.job_id}"
@@ -120,10 +121,12 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     return StepOutput(made, message, imports=[imported])
 
 
-def _backup(job: models.Job, package_import: Import) -> Backup | None:
+def _backup(
+    job: models.Job, package_import: Import, forecasts: Sequence[models.ServiceForecast]
+) -> Backup | None:
     from .backup import before_import  # noqa: PLC0415
 
-    return before_import(job, package_import)
+    return before_import(job, package_import, forecasts)
 
 
 def _run(job: models.Job, package_import: Import) -> ImportRecord:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .importer import Import
@@ -62,10 +63,13 @@ class Backup:
         return [models.Artifact(path, f"{self.folder}/", size, digest)]
 
 
-def before_import(job: models.Job, imported: Import) -> Backup | None:
+def before_import(
+    job: models.Job, imported: Import, forecasts: Sequence[models.ServiceForecast]
+) -> Backup | None:
     """Return the backup of what an import changes, made now unless the import was sent already.
 
-    None if an import was sent before the manifest asked for a backup.
+    ``forecasts`` tell which services exist. None if an import was sent before the manifest asked
+    for a backup.
 
     A run that is killed at any moment exports once: what is exported, and to where, is stored
     before, and the export is resumed by its folder.
@@ -75,7 +79,7 @@ def before_import(job: models.Job, imported: Import) -> Backup | None:
         return known
     now = imported.spark.clock.now()
     if known is None or now - datetime.fromisoformat(known.at) > _VALID:
-        known = _planned(job, imported, now)
+        known = _planned(job, imported, forecasts, now)
         job.memory.put(_key(imported), json.dumps(asdict(known)))
     if known.services:
         owned, path = tools.Ownership.of(job), known.path(job)
@@ -103,9 +107,17 @@ def _read(job: models.Job, imported: Import) -> Backup | None:
     return Backup(**json.loads(text)) if text else None
 
 
-def _planned(job: models.Job, imported: Import, now: datetime) -> Backup:
-    """Return what has to be exported, by the destination's listing as it is now."""
-    there = {f"{each.folder}/{each.service}" for each in imported.spark.list_services()}
+def _planned(
+    job: models.Job, imported: Import, forecasts: Sequence[models.ServiceForecast], now: datetime
+) -> Backup:
+    """Return what has to be exported, by the destination's answer about each service.
+
+    The listing is asked only for those of which that is unknown: it may lack a service that was
+    added just now, which would then be changed without a backup.
+    """
+    there = {each.target for each in forecasts if each.now}
+    if any(each.outcome == "unknown" for each in forecasts):
+        there |= {f"{each.folder}/{each.service}" for each in imported.spark.list_services()}
     targets = dict.fromkeys(each["target"] for each in imported.request.sent)
     # The run in the name: a later import of the same bytes must not replace this backup.
     folder = f"backup/{imported.request.to}-{job.run.id}-{imported.key[:8]}"

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import validate
 
+from spark_impex_runner import Spark
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from tests.plugins.conftest import World
 
@@ -62,6 +65,17 @@ def test_backup_holds_what_was_there(world: World) -> None:
     assert locked(world)["new"] == ["life/annuity"]
     [made] = [each for each in target.artifacts if not each.is_package]
     assert (target.target.output / made.name.rstrip("/"), made.made_by) == (backup, "import")
+    assert exports(world) == 1
+
+
+def test_backup_does_not_rely_on_the_listing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search may lack a service that exists; it is exported all the same."""
+    serve_uat(world)
+    monkeypatch.setattr(Spark, "list_services", lambda _: [])
+
+    world.run(BACKED_UP, "folders: [motor, life]")
+
+    assert locked(world)["new"] == ["life/annuity"]
     assert exports(world) == 1
 
 
