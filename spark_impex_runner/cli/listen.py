@@ -69,6 +69,11 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     [manifest], clock = arguments.manifests, Clock()
     if not manifest.is_file():
         raise UsageError(f"{manifest}: there is no such file")
+    if unseen := next((each for each in arguments.approve if "@" not in each), ""):
+        raise UsageError(
+            f"--approve {unseen}: a listener cannot approve what later events will hold; approve "
+            f"each import with impex approve, or give its digest: --approve {unseen}@SHA256"
+        )
     key = read_key(arguments.key)
     context.masker.add(key)
     events = EventQueue(arguments.queue or manifest.parent / STATE_FOLDER / QUEUE)

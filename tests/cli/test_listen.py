@@ -313,6 +313,10 @@ def test_failed_event_is_set_aside(listening: Listening, shell: Any) -> None:
         (["--key", KEY], "argument --key: give env:NAME or file:PATH, never the key itself"),
         (["--key", "env:NONE"], "error: env:NONE: there is no key; set it first"),
         (["--key", "file:none"], "error: file:none: the key cannot be read: No such file"),
+        (
+            ["--key", "env:LISTEN_KEY", "--approve", "prod"],
+            "error: --approve prod: a listener cannot approve",
+        ),
         (["--key", "env:LISTEN_KEY", "--port", "99999"], "'99999' is not a port from 0 to 65535"),
     ],
 )
