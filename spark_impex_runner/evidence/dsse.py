@@ -89,7 +89,10 @@ class Envelope:
     @property
     def statement(self) -> dict[str, Any]:
         """The payload as JSON; raises ``ValueError`` if it is no JSON object."""
-        data = json.loads(self.payload)
+        try:
+            data = json.loads(self.payload)
+        except RecursionError as error:
+            raise ValueError("not a statement") from error
         if not isinstance(data, dict):
             raise ValueError("not a statement")  # noqa: TRY004 - content, not type
         return data

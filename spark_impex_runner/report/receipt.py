@@ -38,7 +38,7 @@ def render(
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the receipt of a delivered folder; raise ``OSError`` or ``ValueError`` without one."""
-    data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+    data = fields.parse((folder / RECEIPT).read_bytes())
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise ValueError(folder)
     return data

@@ -58,10 +58,21 @@ def test_last_delivery_counts() -> None:
         "{}\n",
         text(Envelope.of({"predicateType": statements.DELIVERY}, Key())),
         text(Envelope.of({"predicate": None}, Key())),
+        text(Envelope(b"[" * 100_000, "k", b"")),
     ],
-    ids=["empty", "approval", "no start", "gap", "cut", "no envelope", "no predicate", "null"],
+    ids=[
+        "empty",
+        "approval",
+        "no start",
+        "gap",
+        "cut",
+        "no envelope",
+        "no predicate",
+        "null",
+        "deep",
+    ],
 )
 def test_broken_records_are_refused(broken: str) -> None:
     """A record that was taken out or cut is found without a key, too."""
-    with pytest.raises(ValueError, match=r"record|envelope|delivery|Unterminated"):
+    with pytest.raises(ValueError, match=r"record|envelope|delivery|statement|Unterminated"):
         signed_digests(broken)
