@@ -1,8 +1,14 @@
-"""The JSON Schemas of the notifiers' options."""
+"""The notifiers' options: their JSON Schemas, and a check of them."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from spark_impex_runner import errors, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _URL: Final[dict[str, Any]] = {
     "type": "string",
@@ -59,3 +65,10 @@ OTEL: Final[dict[str, Any]] = {
         "headers": _HEADERS,
     },
 }
+
+
+def check_headers(url: str, headers: Mapping[str, str]) -> None:
+    """Raise ``NotifyError`` if headers, which hold secrets, would travel without TLS."""
+    parts = urlsplit(url)
+    if headers and parts.scheme == "http" and not tools.is_loopback(parts.hostname or ""):
+        raise errors.NotifyError(f"headers hold secrets, but the address is not https: {url}")

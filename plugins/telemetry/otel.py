@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import errors, models
 
 from .figures import figures
+from .options import check_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +43,8 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     Everything is sent after the run, with the times of its phases, so a collector that is slow
     delays no target.
     """
+    base, headers = options.get("endpoint", "").rstrip("/"), dict(options.get("headers", {}))
+    check_headers(base, headers)
     if message := lacks():
         raise errors.NotifyError(message)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - an extra
@@ -56,7 +59,6 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     # ``create`` adds OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME.
     resource = Resource.create(about)
     spans, metrics = _spans(report, resource), _metrics(report, resource)
-    base, headers = options.get("endpoint", "").rstrip("/"), dict(options.get("headers", {}))
 
     def settings(path: str) -> dict[str, Any]:
         given = {"endpoint": f"{base}{path}"} if base else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import errors, models, tools
 from spark_impex_runner.tools.http import HttpClient
 
-from .options import PUSHGATEWAY
+from .options import PUSHGATEWAY, check_headers
 from .prometheus import lines
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     job = options.get("job", PUSHGATEWAY["properties"]["job"]["default"])
     group = f"{_label('job', job)}/{_label('manifest', report.manifest.name)}"
     url, headers = f"{options['url'].rstrip('/')}/metrics/{group}", options.get("headers", {})
+    check_headers(url, headers)
     sent = {**headers, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     body = "".join(lines(report)).encode()
     with HttpClient(secrets=headers.values(), timeout=_TIMEOUT) as client:

@@ -307,6 +307,23 @@ def test_failed_event_is_set_aside(listening: Listening, shell: Any) -> None:
     )
 
 
+def test_event_that_is_not_stored_is_refused(
+    listening: Listening, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is a 503, so that the sender keeps the event; the log says why."""
+    replies: list[Any] = []
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(EventQueue, "put", full)
+    done = listening(lambda url: replies.append(post(url)))
+
+    assert [each.status_code for each in replies] == [503]
+    assert "was not stored: [Errno 28] No space left on device" in done.err
+    assert sandbox.jobs_created == 0
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -144,6 +144,15 @@ def test_refused_push_is_one_line(report: RunResult, receiver: Any) -> None:
         plugin("pushgateway").send({"url": receiver.url}, report)
 
 
+@pytest.mark.parametrize(("name", "key"), [("pushgateway", "url"), ("otel", "endpoint")])
+def test_headers_of_figures_need_https(report: RunResult, name: str, key: str) -> None:
+    """To this machine they may go in the clear; to any other, nothing is sent."""
+    options = {key: "http://gateway.invalid:9091", "headers": {"X-Key": "sesame"}}
+
+    with pytest.raises(NotifyError, match=r"^headers hold secrets, but the address is not https"):
+        plugin(name).send(options, report)
+
+
 @pytest.fixture
 def otel() -> ModuleType:
     """Return the module of the notifier ``otel``, where its extra is installed."""
