@@ -99,10 +99,12 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
         forecasts = predict(spark, exported, mappings, request.if_present)
         request = replace(request, sent=to_send(mappings, forecasts))
         left_out = name_identical(forecasts)
-        if not request.sent:
-            return _nothing_sent(job, options, request, is_locked=is_locked)
-        if options.get("gate") == "manual":
+        writes_lock = options.get("lock") and not (options.get("only_locked") or is_locked)
+        # To lock a package without an import needs the approval, too: a later step takes it then.
+        if options.get("gate") == "manual" and (request.sent or writes_lock):
             _require_approval(job, package, request, forecasts)
+        if not request.sent:
+            return _nothing_sent(job, options, request, locks=bool(writes_lock))
     package_import = importer.Import(job, spark, request)
     wanted = options.get("before") == "backup"
     backup = _backup(job, package_import, forecasts) if wanted else None
@@ -162,16 +164,17 @@ def _nothing_sent(
     options: Mapping[str, Any],
     request: ImportRequest,
     *,
-    is_locked: bool,
+    locks: bool,
 ) -> StepOutput:
     """Report that the destination has all services already.
 
-    The package is locked all the same, without a job, or a later step could not take it.
+    With ``locks`` the package is locked all the same, without a job, or a later step could not take
+    it.
     """
     from .importer import ImportRecord  # noqa: PLC0415
 
     imports = []
-    if options.get("lock") and not options.get("only_locked", False) and not is_locked:
+    if locks:
         at = job.run.connect(request.to).clock.now().isoformat(timespec="seconds")
         imports = [_record(job, options, request, ImportRecord(at=at, done=True))]
     names = tools.first_of([each["source"] for each in request.mappings], SHOWN)

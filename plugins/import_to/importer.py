@@ -109,7 +109,8 @@ class Import:
         results = list(_results(self._wait(job_id)))
         if failed := [line for status, line in results if status in _FAILED]:
             raise errors.StepError(
-                f"import job {job_id} failed in part: {tools.first_of(failed, _SHOWN)}"
+                f"import job {job_id} failed in part; correct that in Spark, then start over with "
+                f"--fresh: {tools.first_of(failed, _SHOWN)}"
             )
         result = tools.first_of([line for _, line in results], _SHOWN)
         at = self._now().isoformat(timespec="seconds")

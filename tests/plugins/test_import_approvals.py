@@ -79,6 +79,23 @@ def test_identical_import_awaits_no_approval(world: World) -> None:
     )
 
 
+def test_identical_package_is_locked_with_an_approval(world: World) -> None:
+    """Nothing is imported, but the lock lets the package into the next tenant."""
+    world.run(GATE % "")
+    world.run(GATE % "", approved=PROD)
+    lock = world.folder / "l.json"
+
+    held = world.run(GATE % ", lock: l.json", fresh=True)
+    assert not lock.exists()
+    done = world.run(GATE % ", lock: l.json", approved=PROD)
+
+    assert [each.exit_code for each in (held, done)] == [9, 0]
+    [package] = json.loads(lock.read_text())["packages"]
+    [entry] = package["imports"]
+    assert (entry["job_id"], "approval" in entry) == ("", True)
+    assert len(world.imports("prod")) == 1
+
+
 def test_sandbox_folder_identifies_tenant(world: World) -> None:
     """An approval covers a sandbox that starts anew with each run, but no other folder's."""
     for name in ("sit", "uat", "prod"):
