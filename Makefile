@@ -67,7 +67,8 @@ types:
 
 # The tests run in a folder that holds no package source: what they import is the wheel.
 beside:
-	cp -r tests examples docs benchmarks release *.md pyproject.toml Makefile Dockerfile .dockerignore $(WORK)
+	cp -r tests examples docs benchmarks release templates *.md pyproject.toml Makefile $(WORK)
+	cp Dockerfile .dockerignore .pre-commit-hooks.yaml action.yml $(WORK)
 	mkdir -p $(WORK)/schemas && cp schemas/*.json $(WORK)/schemas
 
 # Each worker would rewrite the assertions of all files, which takes longer than many a test. Here

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "site"
 # What the site has besides docs/. The README is the front page of the repository, not of the site.
 BESIDE = (
-    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Dockerfile"),
-    *("examples", "schemas"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("Dockerfile", "action.yml", "examples", "schemas"),
 )
 IGNORED = shutil.ignore_patterns("__pycache__", ".*", "exports", "out")
 _LINK = re.compile(r"(\]\()([^)#\s]+)")

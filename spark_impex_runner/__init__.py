@@ -14,12 +14,14 @@ from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from spark_impex_runner import errors, models, tools
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.run import run_manifest
     from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.hooks.specs import StepOutput, hookimpl
     from spark_impex_runner.spark.client import Spark
 
 __all__ = [
+    "Clock",
     "Registry",
     "Spark",
     "StepOutput",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Clock": ("spark_impex_runner.clock", "Clock"),
     "Registry": ("spark_impex_runner.hooks.registry", "Registry"),
     "Spark": ("spark_impex_runner.spark.client", "Spark"),
     "StepOutput": ("spark_impex_runner.hooks.specs", "StepOutput"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -56,8 +57,12 @@ class Clock:
             self._release()
         self.check()
 
-    def stop(self, signum: int) -> None:
-        """End every wait and check with ``Interrupted``; safe to call from a signal handler."""
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """Stop the run, as the signal would; safe to call from a handler and from any thread.
+
+        Every wait and check ends with ``Interrupted``. A run ends within seconds: it starts nothing
+        new, cancels its jobs or leaves them (``on_interrupt``), and writes its reports.
+        """
         self.stopped_at = min(self.stopped_at, time.monotonic())
         self.signum = signum
         self._stopping = True

@@ -73,7 +73,7 @@ def test_rebuild_is_equal_byte_for_byte(dist: Path, unpacked: Path, tmp_path: Pa
 def test_sdist_holds_the_project(unpacked: Path) -> None:
     """Tests, documentation, examples and all that ``make test`` needs, without traces of runs."""
     held = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*")}
-    folders = ("tests", "docs", "examples", "benchmarks", "release", "schemas")
+    folders = ("tests", "docs", "examples", "benchmarks", "release", "schemas", "templates")
     here = {
         path.relative_to(ROOT).as_posix()
         for folder in folders
@@ -83,7 +83,16 @@ def test_sdist_holds_the_project(unpacked: Path) -> None:
     here = {name for name in here if not LEFT.search(name)}
 
     assert here - held == set()
-    assert {"Makefile", "LICENSE", "CHANGELOG.md", "plugins/unzip/__init__.py", ".ci/run"} <= held
+    assert {
+        "Makefile",
+        "LICENSE",
+        "Dockerfile",
+        "action.yml",
+        ".pre-commit-hooks.yaml",
+        "CHANGELOG.md",
+        "plugins/unzip/__init__.py",
+        ".ci/run",
+    } <= held
     assert [name for name in held if LEFT.search(name) and "egg-info" not in name] == []
 
 

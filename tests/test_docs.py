@@ -419,7 +419,7 @@ def test_the_python_page_runs_as_it_is_written(
         "targets: [{name: pricing, services: [motor/pricing]}]\n"
     )
     monkeypatch.chdir(tmp_path)
-    first, steps, program, whole = blocks(ROOT / "docs/how-to/use-from-python.md", "python")
+    first, steps, program, whole, stop = blocks(ROOT / "docs/how-to/use-from-python.md", "python")
     code = first + "".join(f"    {line}\n" for line in steps.splitlines())
     code += "first_packages = packages\n" + program
     with Sandbox(examples / "tenant") as sandbox:
@@ -433,6 +433,9 @@ def test_the_python_page_runs_as_it_is_written(
     with pytest.raises(SystemExit) as exit_:
         exec(whole, names)  # noqa: S102 - the page's own code
     assert exit_.value.code == 0
+
+    exec(stop, names)  # noqa: S102 - the page's own code
+    assert names["result"].exit_code == 0
 
 
 def test_every_dependency_is_explained() -> None:

@@ -126,6 +126,7 @@ def test_what_is_tested_is_the_installed_wheel_or_the_checkout(wheel: zipfile.Zi
 def test_the_public_names_are_there() -> None:
     """What the contract lists can be imported from the top."""
     assert set(spark_impex_runner.__all__) == {
+        "Clock",
         "Registry",
         "Spark",
         "StepOutput",

@@ -54,7 +54,7 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
 ) -> RunResult:
     """Run a manifest, write its reports, and return the result of every target.
 
-    A target that fails is a result, not an exception. ``clock.stop(signum)`` ends the run early.
+    A target that fails is a result, not an exception. ``clock.stop()`` ends the run early.
     ``masker`` learns every secret that the manifest refers to. ``worker`` replaces ``run_unit``
     where ``options.executor`` names an executor other than this process. ``progress`` shows what
     the run does while it lasts.
