@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from spark_impex_runner.sdk.logger import LIBRARY, LoggerOptions, get_logger
+from spark_impex_runner.sdk.logger import LIBRARY, LoggerOptions, get_logger, silence
 from spark_impex_runner.sdk.translate import sdk_errors
 from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -116,7 +116,9 @@ class Config:
             "verify_tls": verify_tls,
         }
         self.logger = LoggerOptions.when(logger)
-        if not self.logger.disabled:
+        if self.logger.disabled:
+            silence()
+        else:
             get_logger(**{**vars(self.logger), "context": LIBRARY})
         with self.open() as spark:
             url = spark.session.url

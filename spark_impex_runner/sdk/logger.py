@@ -50,3 +50,10 @@ def get_logger(  # noqa: PLR0913, PLR0917 - the official SDK's signature
         handler.setFormatter(logging.Formatter(form, datefmt))
         logger.addHandler(handler)
     return logger
+
+
+def silence() -> None:
+    """Keep Python from printing warnings of this package where the program logs nothing."""
+    logger = logging.getLogger(LIBRARY)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

@@ -132,6 +132,22 @@ def test_http_client_is_not_used(sandbox: Sandbox, caplog: pytest.LogCaptureFixt
     assert "verify_tls" in record.message
 
 
+def test_no_logger_prints_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python itself prints the warnings of a package without a handler."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("spark_impex_runner"), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("spark_impex_runner"), "level", logging.NOTSET)
+
+    Spark.Client(base_url=BASE, token="t", logger=False, http_client=object())
+    off = capsys.readouterr().err
+    Spark.Client(base_url=BASE, token="t", http_client=object())
+
+    assert off == ""
+    assert capsys.readouterr().err.count("http_client is accepted but not used") == 1
+
+
 def test_logger_writes_unless_it_is_off(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,7 +156,8 @@ def test_logger_writes_unless_it_is_off(
         monkeypatch.setattr(logging.getLogger(name), "handlers", [])
         monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
     Spark.Client(base_url=BASE, token="t", logger=False)
-    assert logging.getLogger("spark_impex_runner").handlers == []
+    kinds = [type(each) for each in logging.getLogger("spark_impex_runner").handlers]
+    assert kinds == [logging.NullHandler]
 
     Spark.Client(base_url=BASE, token="t", logger={"level": logging.WARNING, "timestamp": False})
     Spark.Client(base_url=BASE, token="t", logger=Spark.LoggerOptions(level=logging.WARNING))
@@ -149,7 +166,8 @@ def test_logger_writes_unless_it_is_off(
     library.info("not seen")
     Spark.get_logger("test-sdk", disabled=True).error("not seen")
 
-    assert len(logging.getLogger("spark_impex_runner").handlers) == 1
+    kinds = [type(each) for each in logging.getLogger("spark_impex_runner").handlers]
+    assert kinds == [logging.NullHandler, logging.StreamHandler]
     assert capsys.readouterr().err == "[spark_impex_runner.spark] WARNING - seen\n"
 
 

@@ -226,9 +226,7 @@ VALUES = st.none() | st.booleans() | st.integers() | TEXTS
 ENTRIES = st.dictionaries(st.sampled_from(["name", "size", "sha256", "made_by"]), VALUES)
 
 
-@settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(artifacts=st.lists(ENTRIES | VALUES, max_size=3), version=st.sampled_from([1, 2, None]))
 def test_any_receipt_is_refused_in_one_line(
     delivery: Path, fetching: ModuleType, into: Path, artifacts: list[Any], version: Any
