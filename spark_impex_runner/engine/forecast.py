@@ -18,7 +18,7 @@ from spark_impex_runner.delivery.attempt import (
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
-from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
+from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep, ServiceForecast
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.preflight import export_warnings
 from spark_impex_runner.planning.prepare import new_job
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.models import Attempt
     from spark_impex_runner.state.store import State
+
+    # A tenant, and ``folder/service``.
+    _Service = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,11 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
             ]
     else:
         forecasts = [_forecast(item, job) for item, job in jobs]
+    changed: set[_Service] = set()
     worked = [
         replace(each, changes=False)
         if each.action == "unchanged"
-        else _with_work(each, job, prepared.hooks)
+        else _with_work(each, job, prepared.hooks, changed)
         for each, (_, job) in zip(forecasts, jobs, strict=True)
     ]
     # Last: any of the targets may have asked for the listing of a tenant.
@@ -94,9 +98,13 @@ def _with_packages(job: Job, forecast: Forecast, state: State) -> Job:
     return replace(job, artifacts=artifacts) if complete else job
 
 
-def _with_work(forecast: Forecast, job: Job, hooks: Plugins) -> Forecast:
-    """Return a forecast with what the steps would do, and the delivery that would be replaced."""
-    steps = _steps(job, hooks)
+def _with_work(forecast: Forecast, job: Job, hooks: Plugins, changed: set[_Service]) -> Forecast:
+    """Return a forecast with what the steps would do, and the delivery that would be replaced.
+
+    ``changed`` are the services that earlier imports of the plan change; those of the steps are
+    added.
+    """
+    steps = _steps(job, hooks, changed)
     receipt = _receipt(job.target.output)
     # A resumed job may have left the receipt itself, such as when it was held.
     replaced = receipt and (not forecast.job_id or receipt.job_id != forecast.job_id)
@@ -139,11 +147,37 @@ def _receipt(output: Path) -> _Receipt | None:
         return None
 
 
-def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
+def _steps(job: Job, hooks: Plugins, changed: set[_Service]) -> tuple[PlannedStep, ...]:
     """Return the forecasts of the target's steps whose plugins support that."""
     offers = hooks.registry.steps
     steps = (step for step in job.target.steps if step.uses in offers and offers[step.uses].dry_run)
-    return tuple(_step(job, step, hooks) for step in steps)
+    return tuple(_after(changed, job, step, _step(job, step, hooks)) for step in steps)
+
+
+def _after(changed: set[_Service], job: Job, step: Step, planned: PlannedStep) -> PlannedStep:
+    """Return an import whose forecast is unknown where an earlier one of the plan changes it.
+
+    The tenants were asked as they are now. What would end the import still does: an earlier import
+    removes no service, and creates no folder.
+    """
+    to = step.options.get("to", "")
+    if not planned.services or to not in job.run.manifest.connections:
+        return planned
+    # The packages of a resumed job are those of an earlier export.
+    source = "" if job.packages else job.run.connect(job.target.connection).identity
+    destination = job.run.connect(to).identity
+
+    def after(each: ServiceForecast) -> ServiceForecast:
+        exported = each.source.partition("[")[0]
+        if each.fails or not {(source, exported), (destination, each.target)} & changed:
+            return each
+        reason = "an earlier import of this plan changes it"
+        return ServiceForecast(each.source, each.target, "unknown", reason=reason)
+
+    services = tuple(map(after, planned.services))
+    if not any(each.fails for each in services):
+        changed |= {(destination, each.target) for each in services if not each.is_identical}
+    return replace(planned, services=services)
 
 
 def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:

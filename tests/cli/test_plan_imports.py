@@ -227,3 +227,34 @@ def test_plan_without_listing_warns_of_nothing(shell: Any, promotion: Any) -> No
     assert "warning" not in plan
     assert plan.endswith("nothing was sent\n")
     assert not [request for each in tenants.values() for request in each.requests]
+
+
+def test_second_import_of_a_service_is_not_predicted(
+    shell: Any, promotion: Callable[..., Any]
+) -> None:
+    """The tenant is asked as it is now; the first import of the plan changes it before."""
+    promotion("motor/pricing/1.0.0", "life/term/0.9.0")
+    path = shell.folder / "m.yaml"
+    step = "steps: [{uses: import, with: {to: %s}}]"
+    path.write_text(
+        path.read_text()
+        + "  - {name: later, connection: sit, services: [motor/pricing], "
+        + (step % "'prod', if_present: replace")
+        + "}\n  - {name: refused, connection: sit, services: [life/term], "
+        + (step % "prod")
+        + "}\n  - {name: back, connection: prod, services: [motor/pricing, other/thing], "
+        + (step % "'sit', if_present: replace")
+        + "}\n"
+    )
+
+    done = shell("impex", "plan", "m.yaml", "--format", "json")
+
+    assert done.code == 0, done.err
+    targets = json.loads(done.out)["plans"][0]["targets"]
+    texts = [[each["text"] for each in target["would"][0]["services"]] for target in targets]
+    unknown = "unknown: an earlier import of this plan changes it"
+    assert texts[1:] == [
+        [unknown],
+        ["would abort: it exists (now 0.9.0)"],
+        [unknown, "folder missing: create other first"],
+    ]
