@@ -128,7 +128,10 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What every command gets besides its arguments; ``command`` is the line that resumes it."""
+    """What every command gets besides its arguments.
+
+    ``command`` is the line that resumes it; if it is empty, the caller says how to resume.
+    """
 
     console: Console
     masker: Masker

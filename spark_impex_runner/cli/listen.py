@@ -6,6 +6,7 @@ import argparse
 import logging
 import queue
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,9 @@ def _handle(
     try:
         found = read_event(path.read_bytes(), event.event_options(arguments))
         _log.info("event %s: %s", found.id, found.action)
-        code = event.run_event(found, arguments, context, clock) if found.chosen else 0
+        # What resumes the event is said below: it is not the command that started the listener.
+        own = replace(context, command="")
+        code = event.run_event(found, arguments, own, clock) if found.chosen else 0
     except Interrupted as error:
         return error.exit_code
     except (StateError, OSError) as error:
@@ -159,6 +162,7 @@ def _handle(
         context.console.internal_error(error)
         code = ImpexError.exit_code
     if clock.stopping() and code > _SIGNALLED:
+        context.console.hint("interrupted; the event stays queued; to resume", context.command)
         return code
     if code in (0, 9):
         events.remove(path)

@@ -199,15 +199,9 @@ def _next_steps(
 
     The one that approves is the last.
     """
-    repeat = context.command
     outcomes = {each.outcome.value for run in finished for each in run.results}
-    if clock.signum and not outcomes <= {"succeeded", "unchanged"}:
-        yield "interrupted; to resume", repeat
-    elif outcomes & {"failed", "timed_out"}:
-        if len(finished) == 1 and not getattr(arguments, "job", ""):
-            repeat = selection.repeat(finished[0], arguments) or repeat
-        resumes = "timed_out" in outcomes
-        yield "to resume" if resumes else "to run the failed targets again", repeat
+    if repeat := context.command:  # empty if the caller says so itself
+        yield from _repeats(finished, arguments, repeat, outcomes, interrupted=bool(clock.signum))
     stopped = clock.signum or "timed_out" in outcomes
     if stopped and _may_have_running_jobs(finished, arguments, clock):
         cancel = selection.command_line("impex cancel", arguments)
@@ -215,6 +209,24 @@ def _next_steps(
     for line in (selection.approval(run, arguments) for run in finished):
         if line:
             yield "held; to approve", line
+
+
+def _repeats(
+    finished: Sequence[RunResult],
+    arguments: argparse.Namespace,
+    repeat: str,
+    outcomes: set[str],
+    *,
+    interrupted: bool,
+) -> Iterator[tuple[str, str]]:
+    """Yield the command that resumes or repeats what is left, if anything is."""
+    if interrupted and not outcomes <= {"succeeded", "unchanged"}:
+        yield "interrupted; to resume", repeat
+    elif outcomes & {"failed", "timed_out"}:
+        if len(finished) == 1 and not getattr(arguments, "job", ""):
+            repeat = selection.repeat(finished[0], arguments) or repeat
+        resumes = "timed_out" in outcomes
+        yield "to resume" if resumes else "to run the failed targets again", repeat
 
 
 def _may_have_running_jobs(

@@ -131,6 +131,7 @@ def test_replies_tell_only_holders_of_the_key(listening: Listening, sandbox: San
     done = listening(client)
 
     assert [each.status_code for each in replies] == [401, 401, 401, 405, 400, 400, 413, 202, 202]
+    assert {each.headers["Server"] for each in replies} == {"spark-impex-runner"}
     assert all(not each.content and "WWW-Authenticate" not in each.headers for each in replies[:3])
     assert [each.json() for each in replies[-2:]] == [{"status": "ignored"}] * 2
     assert done.code == 0
@@ -286,6 +287,7 @@ def test_interrupted_event_stays_queued(
         done = listening(client)
 
     assert done.code == 143
+    assert done.err.count("impex listen m.yaml --port 0 --key env:LISTEN_KEY") == 1
     assert len(list(listening.folder.glob("*.json"))) == 1
 
 
@@ -299,6 +301,7 @@ def test_failed_event_is_set_aside(listening: Listening, shell: Any) -> None:
 
     done = listening(client, "--field", "service=Service")
 
+    assert "impex listen" not in done.err
     [aside] = (listening.folder / "failed").iterdir()
     assert json.loads(aside.read_text()) == missing
     assert (

@@ -136,6 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: HttpServer
 
+    def version_string(self) -> str:
+        """Return the header ``Server``, without versions: it is for strangers, too."""
+        return "spark-impex-runner"
+
     def setup(self) -> None:
         """Limit how long the connection may be silent."""
         super().setup()
