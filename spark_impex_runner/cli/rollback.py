@@ -58,6 +58,8 @@ class _Import:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Show what restoring the backups of imports would do, ask, and import them."""
+    from spark_impex_runner.errors import StepError
+
     chosen = _chosen(list(_imports(arguments.lock)), arguments)
     arguments.to = chosen[0].to
     with restore.opened(arguments, context, lambda _: ()) as command:
@@ -73,6 +75,12 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             if each.receipt:
                 # Resolved: the import wrote the path of the receipt from where the file itself is.
                 folder = (arguments.lock.resolve().parent / each.receipt).parent
+                if not folder.exists():
+                    raise StepError(
+                        f"{folder}: missing, the lock file names it as the backup; bring it back, "
+                        f"or restore a copy: impex restore COPY --to {each.to} "
+                        f"-m {arguments.manifest} --if-present replace"
+                    )
                 with command.signals():
                     backups.append(command.fetch(str(folder.absolute()), {}, each.sha256))
         if not backups:
@@ -112,22 +120,22 @@ def _joined(backups: Sequence[Any], lock: str) -> Any:
 
 def _imports(file: Path) -> Iterator[_Import]:
     """Yield the imports of a lock file that have a backup, oldest first."""
-    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.errors import StepError
 
     lock = import_module("spark_impex_runner.plugins.import_to.lock").Lock(file)
     if not file.exists():
-        raise UsageError(f"{file}: there is no such file")
+        raise StepError(f"{file}: there is no such file")
     found = []
     for package in lock.read():
         for each in package["imports"]:
             try:
                 found += [_import(each)] if each.get("backup") else []
             except (LookupError, TypeError, AttributeError, ValueError):
-                raise UsageError(
+                raise StepError(
                     f"{file}: an import of {package['sha256']} is not as the runner wrote it"
                 ) from None
     if not found:
-        raise UsageError(
+        raise StepError(
             f"{file}: names no import with a backup; the option before: backup of the step import "
             "makes one"
         )
@@ -148,8 +156,8 @@ def _import(entry: Any) -> _Import:
 
 
 def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import]:
-    """Return the imports to take back, oldest first; raise ``UsageError`` if that is not clear."""
-    from spark_impex_runner.errors import UsageError
+    """Return the imports to take back, oldest first; raise ``StepError`` if that is not clear."""
+    from spark_impex_runner.errors import StepError
     from spark_impex_runner.text import first_of
 
     if arguments.to:
@@ -157,15 +165,15 @@ def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import
     if arguments.job:
         found = [each for each in found if each.job_id in arguments.job]
         if unknown := {*arguments.job} - {each.job_id for each in found}:
-            raise UsageError(f"--job {min(unknown)}: the lock file names no such import")
+            raise StepError(f"--job {min(unknown)}: the lock file names no such import")
     if not found:
-        raise UsageError(f"--to {arguments.to}: the lock file names no import there with a backup")
+        raise StepError(f"--to {arguments.to}: the lock file names no import there with a backup")
     connections = dict.fromkeys(each.to for each in found)
     if len(connections) > 1:
-        raise UsageError(f"the lock file names {', '.join(connections)}; choose one with --to")
+        raise StepError(f"the lock file names {', '.join(connections)}; choose one with --to")
     if len(found) > 1 and not (arguments.all or arguments.job):
         lines = [f"--job {each.job_id} ({each.at})" for each in found]
-        raise UsageError(
+        raise StepError(
             f"the lock file names {len(found)} imports to {found[0].to}: "
             f"{first_of(lines, _SHOWN)}; choose some, or --all"
         )
@@ -173,15 +181,15 @@ def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import
 
 
 def _check_tenant(chosen: Sequence[_Import], manifest: Manifest, url: str) -> None:
-    """Raise ``UsageError`` if a connection leads to another tenant than at the import."""
-    from spark_impex_runner.errors import UsageError
+    """Raise ``StepError`` if a connection leads to another tenant than at the import."""
+    from spark_impex_runner.errors import StepError
 
     to = chosen[0].to
     # A sandbox that the runner starts has another port each time.
     if manifest.connections[to].sandbox is None:
         for each in chosen:
             if each.tenant != url:
-                raise UsageError(
+                raise StepError(
                     f"the lock file names {to} at {each.tenant}, {manifest.path} names {url}; "
                     "restore the backup with impex restore if that is meant"
                 )

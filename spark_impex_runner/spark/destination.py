@@ -52,28 +52,38 @@ def list_destination(
     be asked has its ``problem``. If the first service has one, the others are not asked for.
     """
     wanted = list({target_of(each): each for each in mappings}.values())
-    ask = partial(_ask, spark, exported)
-    # One first: a tenant that refuses or does not answer is not asked for the others.
-    answers = [ask(each) for each in wanted[:1]]
-    if answers and answers[0].problem:
-        answers *= len(wanted)
+    try:
+        # One first: a tenant that refuses or does not answer is not asked for the others.
+        answers = [_ask(spark, exported, each) for each in wanted[:1]]
+    except SparkError as error:
+        answers = [_unknown(error)] * len(wanted)
     else:
-        answers += map_in_threads(ask, wanted[1:], _THREADS)
+        answers += map_in_threads(partial(_ask_safely, spark, exported), wanted[1:], _THREADS)
     return dict(zip(map(target_of, wanted), answers, strict=True))
 
 
 def _ask(spark: Spark, exported: ExportedVersions, mapping: Mapping[str, str]) -> ListedService:
     folder, _, service = target_of(mapping).partition("/")
     clock = spark.session.http.clock
+    with clock.until(clock.monotonic() + _LONGEST):
+        if not has_service(spark.session, folder, service):
+            return ListedService(has_folder=has_folder(spark.session, folder))
+        # Not the cached list: an earlier step may have changed it.
+        listed = tuple(versions(spark.session, folder, service))
+        return _with_hashes(spark, exported, mapping, ListedService(listed))
+
+
+def _ask_safely(
+    spark: Spark, exported: ExportedVersions, mapping: Mapping[str, str]
+) -> ListedService:
     try:
-        with clock.until(clock.monotonic() + _LONGEST):
-            if not has_service(spark.session, folder, service):
-                return ListedService(has_folder=has_folder(spark.session, folder))
-            # Not the cached list: an earlier step may have changed it.
-            listed = tuple(versions(spark.session, folder, service))
-            return _with_hashes(spark, exported, mapping, ListedService(listed))
+        return _ask(spark, exported, mapping)
     except SparkError as error:
-        return ListedService(problem=one_line(str(error)))
+        return _unknown(error)
+
+
+def _unknown(error: SparkError) -> ListedService:
+    return ListedService(problem=one_line(str(error)))
 
 
 def _with_hashes(

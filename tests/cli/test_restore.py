@@ -458,6 +458,10 @@ def test_rollback_verifies_the_receipt(tenants: Tenants) -> None:
     assert "its receipt is not the one in the lock file" in done.err
     assert tenants.posts("dr") == 1
 
+    shutil.rmtree(receipt.parent)
+    gone = tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", code=4)
+    assert "impex restore COPY --to dr -m m.yaml --if-present replace" in gone.err
+
 
 def test_rollback_without_a_backup_says_so(delivered: Tenants) -> None:
     """With the option that makes one."""

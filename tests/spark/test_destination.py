@@ -78,6 +78,21 @@ def test_refused_listing_is_said_once(sandbox: Any, connect: Any, place: str) ->
     }
 
 
+def test_service_without_versions_is_unknown_alone(
+    script: Any, reply: Any, connect_to: Any
+) -> None:
+    """The first of the services has none; the others are asked for all the same."""
+    exists = {"response_data": {"is_exists": True}}
+    absent = {"response_data": {"is_exists": False}}
+    bodies = [exists, {"data": []}, absent, {"data": True}]
+    server = script(*(reply(json.dumps(each).encode()) for each in bodies))
+
+    found = list_destination(connect_to(server), ExportedVersions(), MAPPINGS[:2])
+
+    problems = [each.problem for each in found.values()]
+    assert problems == ["the tenant lists no version of my-folder/my-service", ""]
+
+
 def test_transient_fault_is_retried(sandbox: Any, connect: Any) -> None:
     """A listing that fails once decides nothing."""
     faults = tuple(map(parse_fault, ("exists@1=503", "versions@1=reset", "folder@1=500")))
