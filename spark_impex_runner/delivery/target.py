@@ -24,6 +24,7 @@ from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome, Status, Target
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
+from spark_impex_runner.report import receipt
 from spark_impex_runner.state.keys import target_key
 
 if TYPE_CHECKING:
@@ -100,11 +101,11 @@ class TargetRunner:
         """Export services of another connection into the output; see ``Job.backup``.
 
         It is a target of its own, with its own attempt and receipt. A complete export of the same
-        folder is returned as it is.
+        folder is returned as it is, unless its files were changed or removed.
         """
         job = backup_job(progress.job, (connection, services, folder), self._context.hooks)
         output = job.target.output
-        if self._context.state.last_delivered(target_key(job)):
+        if self._context.state.last_delivered(target_key(job)) and not receipt.verify(output):
             return output
         # The export waits for limits of its tenant, whose holders may wait for this one.
         limits = self._connections.limits(connection)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from jsonschema import validate
 
 from spark_impex_runner import Spark
+from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from tests.plugins.conftest import World
 
@@ -109,6 +111,35 @@ def test_refused_import_is_backed_up_again(world: World) -> None:
     assert (refused.exit_code, done.exit_code) == (4, 0), done.results[0].error
     assert exports(world) == 2
     assert len(list((done.results[0].target.output / "backup").iterdir())) == 2
+
+
+@pytest.mark.parametrize("lost", ["impex-receipt.json", "package.zip", ""])
+def test_lost_backup_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A run ended before its import, and its backup is not whole when the next one starts."""
+    serve_uat(world)
+    module = importlib.import_module("spark_impex_runner.plugins.import_to.backup")
+    before_import = module.before_import
+
+    def ended(*args: Any) -> None:
+        before_import(*args)
+        raise StepError("the run ends here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "before_import", ended)
+        assert world.run(BACKED_UP).exit_code == 4
+    [backup] = world.folder.glob("**/backup/*")
+    if lost:
+        (backup / lost).unlink()
+    else:
+        shutil.rmtree(backup)
+
+    done = world.run(BACKED_UP)
+
+    assert done.exit_code == 0, done.results[0].error
+    assert receipt.verify(folder_of(world)) == []
+    assert exports(world) == 2
 
 
 def test_targets_do_not_wait_for_one_another(world: World) -> None:
