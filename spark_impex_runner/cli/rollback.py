@@ -120,22 +120,22 @@ def _joined(backups: Sequence[Any], lock: str) -> Any:
 
 def _imports(file: Path) -> Iterator[_Import]:
     """Yield the imports of a lock file that have a backup, oldest first."""
-    from spark_impex_runner.errors import StepError
+    from spark_impex_runner.errors import UsageError
 
     lock = import_module("spark_impex_runner.plugins.import_to.lock").Lock(file)
     if not file.exists():
-        raise StepError(f"{file}: there is no such file")
+        raise UsageError(f"{file}: there is no such file")
     found = []
     for package in lock.read():
         for each in package["imports"]:
             try:
                 found += [_import(each)] if each.get("backup") else []
             except (LookupError, TypeError, AttributeError, ValueError):
-                raise StepError(
+                raise UsageError(
                     f"{file}: an import of {package['sha256']} is not as the runner wrote it"
                 ) from None
     if not found:
-        raise StepError(
+        raise UsageError(
             f"{file}: names no import with a backup; the option before: backup of the step import "
             "makes one"
         )
@@ -156,8 +156,8 @@ def _import(entry: Any) -> _Import:
 
 
 def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import]:
-    """Return the imports to take back, oldest first; raise ``StepError`` if that is not clear."""
-    from spark_impex_runner.errors import StepError
+    """Return the imports to take back, oldest first; raise ``UsageError`` if that is not clear."""
+    from spark_impex_runner.errors import UsageError
     from spark_impex_runner.text import first_of
 
     if arguments.to:
@@ -165,15 +165,15 @@ def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import
     if arguments.job:
         found = [each for each in found if each.job_id in arguments.job]
         if unknown := {*arguments.job} - {each.job_id for each in found}:
-            raise StepError(f"--job {min(unknown)}: the lock file names no such import")
+            raise UsageError(f"--job {min(unknown)}: the lock file names no such import")
     if not found:
-        raise StepError(f"--to {arguments.to}: the lock file names no import there with a backup")
+        raise UsageError(f"--to {arguments.to}: the lock file names no import there with a backup")
     connections = dict.fromkeys(each.to for each in found)
     if len(connections) > 1:
-        raise StepError(f"the lock file names {', '.join(connections)}; choose one with --to")
+        raise UsageError(f"the lock file names {', '.join(connections)}; choose one with --to")
     if len(found) > 1 and not (arguments.all or arguments.job):
         lines = [f"--job {each.job_id} ({each.at})" for each in found]
-        raise StepError(
+        raise UsageError(
             f"the lock file names {len(found)} imports to {found[0].to}: "
             f"{first_of(lines, _SHOWN)}; choose some, or --all"
         )
@@ -181,15 +181,15 @@ def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import
 
 
 def _check_tenant(chosen: Sequence[_Import], manifest: Manifest, url: str) -> None:
-    """Raise ``StepError`` if a connection leads to another tenant than at the import."""
-    from spark_impex_runner.errors import StepError
+    """Raise ``UsageError`` if a connection leads to another tenant than at the import."""
+    from spark_impex_runner.errors import UsageError
 
     to = chosen[0].to
     # A sandbox that the runner starts has another port each time.
     if manifest.connections[to].sandbox is None:
         for each in chosen:
             if each.tenant != url:
-                raise StepError(
+                raise UsageError(
                     f"the lock file names {to} at {each.tenant}, {manifest.path} names {url}; "
                     "restore the backup with impex restore if that is meant"
                 )
