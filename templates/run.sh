@@ -6,7 +6,8 @@ set -uo pipefail
 mkdir -p "$REPORTS"
 read -ra options <<< "${ARGS:-}"
 if [ -n "${STATE:-}" ]; then options+=(--state "$STATE"); fi
-impex-run "$MANIFEST" "${options[@]}" --report "json=$REPORTS/impex.json" \
+# An empty list is unset to the bash 3.2 of macOS.
+impex-run "$MANIFEST" ${options[@]+"${options[@]}"} --report "json=$REPORTS/impex.json" \
   --report "junit=$REPORTS/impex.xml" --report "html=$REPORTS/impex.html"
 code=$?
 receipt=$(python - "$REPORTS" << 'PYTHON'

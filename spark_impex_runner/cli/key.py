@@ -18,7 +18,10 @@ def key_place(text: str) -> tuple[str, str]:
 
 
 def read_key(place: tuple[str, str]) -> str:
-    """Return the key at a place, without space around it; raise ``UsageError`` if there is none."""
+    """Return the key at a place, without space around it.
+
+    Raises ``UsageError`` if there is none, or if no HTTP header can carry it.
+    """
     from spark_impex_runner.errors import UsageError
 
     source, name = place
@@ -33,4 +36,6 @@ def read_key(place: tuple[str, str]) -> str:
             raise UsageError(f"{where}: the key cannot be read: {reason}") from error
     if not (key := key.strip()):
         raise UsageError(f"{where}: there is no key; set it first")
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{where}: the key is not one line of ASCII, which a header needs")
     return key

@@ -332,6 +332,7 @@ def test_event_that_is_not_stored_is_refused(
     [
         (["--key", KEY], "argument --key: give env:NAME or file:PATH, never the key itself"),
         (["--key", "env:NONE"], "error: env:NONE: there is no key; set it first"),
+        (["--key", "file:m.yaml"], "error: file:m.yaml: the key is not one line of ASCII"),
         (["--key", "file:none"], "error: file:none: the key cannot be read: No such file"),
         (
             ["--key", "env:LISTEN_KEY", "--approve", "prod"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -73,3 +75,13 @@ def test_second_listener_is_refused(queue: EventQueue) -> None:
         EventQueue(queue.folder).open(NOW),
     ):
         raise AssertionError
+
+
+def test_queued_event_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is answered: the file, then its name in the folder. The tests do without else."""
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
+
+    assert EventQueue(tmp_path).put("one", b"{}")
+
+    assert synced == [False, *([True] if hasattr(os, "O_DIRECTORY") else [])]
