@@ -145,4 +145,4 @@ def test_schema_has_reports_and_notifiers(shell: Any) -> None:
     assert known["additionalProperties"] is False
     assert core["properties"]["report"]["additionalProperties"]["type"] == "string"
     uses = whole["$defs"]["notification"]["properties"]["uses"]
-    assert uses["enum"] == ["apprise", "page", "webhook"]
+    assert uses["enum"] == ["apprise", "otel", "page", "pushgateway", "webhook"]

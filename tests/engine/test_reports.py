@@ -133,7 +133,7 @@ def test_unknown_report_is_found_first(
     with pytest.raises(UsageError, match=r"--report: there is no report 'jsn' .*mean 'json'"):
         reported("{}", reports={"jsn": tmp_path / "x"})
     sandbox, run.below = serve(), ""
-    with pytest.raises(UsageError, match=r"'pdf'; known: html, json, junit$"):
+    with pytest.raises(UsageError, match=r"'pdf'; known: html, json, junit, prometheus$"):
         run(sandbox, TARGETS, reports={"pdf": tmp_path / "x"})
 
     assert not sandbox.requests

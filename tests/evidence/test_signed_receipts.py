@@ -150,13 +150,11 @@ def test_import_without_gate_has_no_approval(promotion: Promotion) -> None:
 
 
 def test_identical_import_is_recorded_without_job(promotion: Promotion) -> None:
-    """The lock file has the bytes, signed; nothing was sent, so nobody had to approve it."""
+    """The lock file has the bytes, signed; nothing was sent, so no approval is required."""
     promotion.write("{uses: import, with: {to: prod, if_present: add_version}}")
     promotion.run()
     lock = promotion.folder / "l.json"
-    promotion.write(
-        "{uses: import, with: {to: prod, if_present: add_version, gate: manual, lock: l.json}}"
-    )
+    promotion.write("{uses: import, with: {to: prod, if_present: add_version, lock: l.json}}")
 
     again = promotion.run(fresh=True)
 

@@ -192,7 +192,7 @@ def test_signal_ends_all_processes(world: World) -> None:
     assert [each["outcome"] for each in report["targets"]] == ["cancelled"] * 2
     assert report["exit_code"] == 143
     assert not list((world.folder / ".impex").glob("*.stop"))
-    assert not any(map(lives, workers))
+    until(lambda: not any(map(lives, workers)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when a process has children")

@@ -322,6 +322,7 @@ def test_timeout_bounds_silent_vault(read: Any, monkeypatch: Any) -> None:
 @pytest.mark.usefixtures("vault")
 def test_other_server_is_no_vault(read: Any, monkeypatch: Any, hybrid_runner: Any) -> None:
     """A web server of another kind answers in its own words."""
+    hybrid_runner.facts["/v1/secret/acme/spark"] = (501, "text/html", b"unsupported")
     monkeypatch.setenv("VAULT_ADDR", hybrid_runner.url)
 
     assert refusal(read) == f"the Vault at {hybrid_runner.url}: HTTP 501; check VAULT_ADDR"

@@ -35,7 +35,8 @@ def test_a_secret_is_in_no_report(
     text = "".join(FORMATS[name](clean))
     assert text == "".join(FORMATS[name](masked(clean, masker)))
     assert "word" not in text
-    assert "***" in text
+    # That has numbers, and the names of the manifest and its targets.
+    assert "***" in text or name == "prometheus"
 
 
 def test_nothing_else_changes(every_outcome: RunResult) -> None:
