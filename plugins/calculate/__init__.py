@@ -18,7 +18,6 @@ REMOTE: Final = "calculate_remote"
 # An option that no manifest can have: nothing is calculated. Most tenants of a rehearsal have
 # invented services anyway, without code.
 REHEARSAL: Final = "rehearsal"
-NO_PROGRAM: Final = "a rehearsal starts no program, and a module has a process of its own"
 INSTALL: Final = (
     "wasmtime is not installed; install it with: pip install 'spark-impex-runner[calculate]'"
 )
@@ -63,6 +62,8 @@ def lacks(_options: Mapping[str, Any]) -> str:
 
 def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:
     """Return options with which the cases are read and nothing is calculated."""
+    from .options import NO_PROGRAM  # noqa: PLC0415
+
     stand_ins.left_out.append(f"the calculation, since {NO_PROGRAM}")
     return {**options, REHEARSAL: True}
 

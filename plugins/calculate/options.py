@@ -7,6 +7,7 @@ from typing import Any, Final
 from spark_impex_runner import tools
 
 AT: Final = "2026-01-01"
+NO_PROGRAM: Final = "a rehearsal starts no program, and a module has a process of its own"
 LIMITS: Final = {"case": "1s", "total": "5m", "memory": "256MiB"}
 
 _TOLERANCE: Final[dict[str, Any]] = {

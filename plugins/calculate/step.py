@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import StepOutput, errors, models, tools
 
-from . import NO_PROGRAM
 from .against import Release, compare
 from .calculation import Calculated, Calculation
 from .cases import Case, CaseFile, cases_of
 from .interface import CannotCalculateError
 from .names import Names
-from .options import AT
+from .options import AT, NO_PROGRAM
 from .package import packaged_module
 from .settings import Settings
 from .verdict import SHOWN, Comparison, Verdict, first_lines, not_compared

@@ -110,17 +110,20 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     backup = _backup(job, package_import, forecasts) if wanted else None
     record = _run(job, package_import)
     imported = _record(job, options, request, record, backup)
-    when = f"imported to {request.to} by job {record.job_id}"
-    if before.done:
-        message = f"{package.name}: already {when} at {record.at}, not sent again"
-    else:
-        message = f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
+    message = _describe_import(request, record, already=before.done)
     if left_out:
         message += f"; identical there, not sent: {left_out}"
     if backup and backup.services:
         message += f"; {', '.join(backup.services)} as before in {backup.folder}"
     made = backup.artifact(job) if backup else ()
     return StepOutput(made, message, imports=[imported])
+
+
+def _describe_import(request: ImportRequest, record: ImportRecord, *, already: bool) -> str:
+    when = f"imported to {request.to} by job {record.job_id}"
+    if already:
+        return f"{request.name}: already {when} at {record.at}, not sent again"
+    return f"{request.name}: {when}: {record.result or 'the tenant lists no services'}"
 
 
 def _backup(

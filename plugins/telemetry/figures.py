@@ -25,58 +25,47 @@ class Figure:
 
 def figures(report: models.RunResult) -> tuple[Figure, ...]:
     """Return the figures of a finished run."""
+    every = (*_of_run(report), *_of_targets(report))
+    return tuple(each for each in every if each.values)
+
+
+def _of_run(report: models.RunResult) -> tuple[Figure, ...]:
     results, run = report.results, {"manifest": report.manifest.name}
     counts = Counter(each.outcome.value for each in results)
     outcomes = [({**run, "outcome": each.value}, counts[each.value]) for each in models.Outcome]
     lasted, ended = _seconds(report.started, report.finished), report.finished.timestamp()
-    of_runs = [
+    return (
         Figure("impex.run.exit_code", "", "Exit code of the run.", ((run, report.exit_code),)),
         Figure("impex.run.duration", "s", "How long the run took.", ((run, lasted),)),
         Figure("impex.run.finished.timestamp", "s", "When the run ended.", ((run, ended),)),
         Figure("impex.targets", "", "Targets of the run by outcome.", tuple(outcomes)),
-    ]
-    names = [({**run, "target": each.target.name}, each) for each in results]
-    of_targets = [
-        Figure(
-            "impex.target.good",
-            "",
-            "1 if everything that was requested is delivered, else 0.",
-            tuple((labels, float(each.good)) for labels, each in names),
-        ),
-        Figure(
-            "impex.target.duration",
-            "s",
-            "How long the target took.",
-            tuple((labels, _seconds(each.started, each.finished)) for labels, each in names),
-        ),
-        Figure(
-            "impex.target.phase.duration",
-            "s",
-            "How long the target was in a phase.",
-            tuple(
-                ({**labels, "phase": name}, seconds)
-                for labels, each in names
-                for name, seconds in _phases(each)
-            ),
-        ),
-        Figure(
-            "impex.target.step.duration",
-            "s",
-            "How long a step of the target took.",
-            tuple(
-                ({**labels, "position": str(position), "step": step.uses}, round(step.seconds, 3))
-                for labels, each in names
-                for position, step in enumerate(each.steps, 1)
-            ),
-        ),
-        Figure(
-            "impex.target.packages.size",
-            "By",
-            "Size of the target's packages.",
-            tuple((labels, float(_size(each))) for labels, each in names),
-        ),
-    ]
-    return tuple(each for each in (*of_runs, *of_targets) if each.values)
+    )
+
+
+def _of_targets(report: models.RunResult) -> tuple[Figure, ...]:
+    run = {"manifest": report.manifest.name}
+    names = [({**run, "target": each.target.name}, each) for each in report.results]
+    good = tuple((labels, float(each.good)) for labels, each in names)
+    lasted = tuple((labels, _seconds(each.started, each.finished)) for labels, each in names)
+    sizes = tuple((labels, float(_size(each))) for labels, each in names)
+    phases = tuple(
+        ({**labels, "phase": name}, seconds)
+        for labels, each in names
+        for name, seconds in _phases(each)
+    )
+    steps = tuple(
+        ({**labels, "position": str(position), "step": step.uses}, round(step.seconds, 3))
+        for labels, each in names
+        for position, step in enumerate(each.steps, 1)
+    )
+    is_good = "1 if everything that was requested is delivered, else 0."
+    return (
+        Figure("impex.target.good", "", is_good, good),
+        Figure("impex.target.duration", "s", "How long the target took.", lasted),
+        Figure("impex.target.phase.duration", "s", "How long the target was in a phase.", phases),
+        Figure("impex.target.step.duration", "s", "How long a step of the target took.", steps),
+        Figure("impex.target.packages.size", "By", "Size of the target's packages.", sizes),
+    )
 
 
 def _phases(result: models.TargetResult) -> Iterator[tuple[str, float]]:
