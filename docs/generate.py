@@ -43,7 +43,8 @@ CONFORMANCE = (
 # The tools in the order of the page, by its sections.
 TOOLS = {
     "Options": "DURATION_SCHEMA SIZE_SCHEMA parse_duration parse_size",
-    "Files": "Ownership write_atomically file_lock files_below require_space url_problem",
+    "Files": "Ownership write_artifact write_atomically file_lock files_below require_space "
+    "url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
     "parse_checksums parse_hash Hash signed_digests",
     "ZIP files": "open_zip package_errors package_readers raw_entry_name quoted FileReader "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -126,20 +125,13 @@ def _write(
     if "results" not in options:
         return []
     name = options["results"]
-    path = job.target.output / name
-    owned = tools.Ownership.of(job)
-    owned.check(path)
-    owned.claim(path)
     shows = bool(options.get("show_inputs", True))
     rows = (json.dumps(each.as_data(with_inputs=shows), ensure_ascii=False) for each in verdicts)
     text = "".join(f"{row}\n" for row in rows)
     try:
-        tools.write_atomically(path, text)
+        return [tools.write_artifact(job, name, text, NAME)]
     except OSError as error:
         raise errors.StepError(f"{name}: {error.strerror}: {error.filename}") from error
-    content = text.encode()
-    sha256 = hashlib.sha256(content).hexdigest()
-    return [models.Artifact(path, name, len(content), sha256, made_by=NAME)]
 
 
 def _summary(

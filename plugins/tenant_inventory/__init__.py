@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,12 +96,5 @@ def impex_run_step(
 
 def _write(job: models.Job, name: str, data: Mapping[str, Any]) -> models.Artifact:
     """Write a file that is the same as long as the tenant has the same."""
-    path = job.target.output / name
-    owned = tools.Ownership.of(job)
-    owned.check(path)
-    owned.claim(path)
     text = json.dumps(data, indent=2, sort_keys=True) + "\n"
-    tools.write_atomically(path, text)
-    content = text.encode()
-    sha256 = hashlib.sha256(content).hexdigest()
-    return models.Artifact(path, name, len(content), sha256, made_by=NAME)
+    return tools.write_artifact(job, name, text, NAME)

@@ -53,6 +53,7 @@ from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.tools.artifacts import write_artifact
 from spark_impex_runner.tools.destination import exported_now, list_destination, read_exported
 from spark_impex_runner.tools.evidence import signed_digests
 from spark_impex_runner.tools.packages import package_errors, package_readers
@@ -112,5 +113,6 @@ __all__ = [
     "time_span",
     "url_problem",
     "version_order",
+    "write_artifact",
     "write_atomically",
 ]
