@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -268,9 +268,18 @@ def _distance(branch: list[_Error], error: _Error) -> tuple[bool, int]:
 def _schema_fault(options: Mapping[str, Any]) -> str:
     """Return why ``options`` is no JSON Schema of type object; '' if it is one."""
     try:
+        return _fault_of(json.dumps(options, default=str))
+    except (TypeError, ValueError, RecursionError):
+        return "it is no JSON"
+
+
+@lru_cache(maxsize=256)
+def _fault_of(text: str) -> str:
+    options = json.loads(text)
+    try:
         jsonschema.Draft202012Validator.check_schema(options)
         for pointer in pointers(options):
-            follow(dict(options), pointer)
+            follow(options, pointer)
     except jsonschema.SchemaError as error:
         return f"at {error.json_path}, {error.validator} is broken"
     except (LookupError, TypeError, ValueError):
