@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.restore_plan import Backup
+    from spark_impex_runner.engine.restore_plan import Backup, RestorePlan
     from spark_impex_runner.models import Manifest
     from spark_impex_runner.planning.stages import Prepared
 
@@ -73,6 +73,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
     selection.add_format(parser)
     settings = parser.add_argument_group("selection")
     selection.add_manifest_settings(settings)
+    settings.add_argument(
+        "--output",
+        type=selection.output_path,
+        metavar="DIR",
+        help="where the signed record is written, in restores/ (default: beside the manifest)",
+    )
     selection.add_state_option(settings)
     selection.add_plugin_option(settings)
     selection.add_output_arguments(parser)
@@ -172,7 +178,7 @@ class Command:
         from spark_impex_runner.engine.restore_plan import Backup, check_evidence
         from spark_impex_runner.errors import StepError
         from spark_impex_runner.evidence.keys import read_public_key
-        from spark_impex_runner.models import RECEIPT
+        from spark_impex_runner.models import EVIDENCE, RECEIPT
 
         into = Path(tempfile.mkdtemp(dir=self.folder))
         keys = [read_public_key(each) for each in self.arguments.key]
@@ -181,7 +187,10 @@ class Command:
         if receipt and (not found.receipt or sha256(into / RECEIPT) != receipt):
             raise StepError(f"{found.place}: its receipt is not the one in the lock file")
         check_evidence(into, keys, self.manifest)
-        return Backup.of(found.place, found.packages, found.receipt)
+        records = {
+            name: sha256(into / name) for name in (RECEIPT, EVIDENCE) if (into / name).exists()
+        }
+        return Backup.of(found.place, found.packages, found.receipt, records)
 
     def restore(
         self,
@@ -199,36 +208,48 @@ class Command:
         from spark_impex_runner.cli.restore_output import RestoreOutput, confirmed
         from spark_impex_runner.engine.restore import Restore
         from spark_impex_runner.engine.restore_plan import check_gate
-        from spark_impex_runner.errors import HeldError, UsageError
+        from spark_impex_runner.engine.restore_session import open_session, preview
+        from spark_impex_runner.errors import HeldError
 
         options = selection.options(self.arguments)
         restore = Restore(self.prepared, options, self.arguments.to, backup, first_only=first_only)
         shown = RestoreOutput(self.context.console, restore, self.arguments.format == "json", notes)
         if self.arguments.dry_run:
             with self.signals():
-                return shown.end(restore.plan(if_present), "planned")
-        with restore.session() as session:
+                plan = preview(restore, if_present)
+            _check_choice(plan, if_present)
+            return shown.end(plan, "planned")
+        with open_session(restore) as session:
             with self.signals():
-                plan = session.plan or restore.plan(if_present)
+                plan = session.make_plan(if_present)
             if plan.problems or not plan.wanted:
+                if not plan.problems:
+                    session.give_up()
                 return shown.end(plan, "nothing_to_do")
-            # A stored plan must not replace what this command line says to leave alone.
-            if plan.if_present != if_present:
-                raise UsageError(
-                    f"nothing was sent: the restore that began at {plan.resumed} has not ended; "
-                    f"give --if-present {plan.if_present} to finish it, or --fresh to start over"
-                )
+            _check_choice(plan, if_present)
             try:
-                approver = check_gate(plan, backup, (self.manifest, restore.to), options)
+                given = check_gate(plan, backup, (self.manifest, restore.to), options)
             except HeldError:
                 shown.end(plan, "held")
                 raise
-            if approver:
-                name = approver.name or "an unknown user"
-                shown.notes = [*notes, f"approved by {name} ({approver.named_by})"]
+            if given:
+                name = given.by.name or "an unknown user"
+                shown.notes = [*notes, f"approved by {name} ({given.by.named_by})"]
             shown.plan(plan)
             if not self.arguments.yes and not confirmed(restore):
                 return shown.end(plan, "declined")
             with self.signals():
-                session.run(plan, shown.line, approver)
+                session.run(plan, shown.line, given)
+            shown.record = session.record
             return shown.end(plan, "restored", session.imported)
+
+
+def _check_choice(plan: RestorePlan, if_present: str) -> None:
+    """Raise ``UsageError`` if a stored plan replaces what the command says to leave alone."""
+    from spark_impex_runner.errors import UsageError
+
+    if plan.if_present != if_present:
+        raise UsageError(
+            f"nothing was sent: the restore that began at {plan.resumed} has not ended; "
+            f"give --if-present {plan.if_present} to finish it, or --fresh to start over"
+        )

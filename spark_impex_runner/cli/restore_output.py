@@ -10,6 +10,7 @@ from spark_impex_runner.text import counted, escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from spark_impex_runner.cli.console import Console
     from spark_impex_runner.engine.restore import Restore
@@ -34,6 +35,7 @@ class RestoreOutput:
     as_json: bool
     notes: Sequence[str]
     planned: bool = False
+    record: Path | None = None
 
     def line(self, text: str) -> None:
         """Print a line for people."""
@@ -51,6 +53,10 @@ class RestoreOutput:
         self.line(f"{backup.place}: {packages} ({size} bytes), verified")
         if plan.resumed:
             self.line(f"resumes the restore that began at {plan.resumed}, as it was planned then")
+        if plan.given_up:
+            self.line(
+                f"gives up the restore that began at {plan.given_up}, whose import may still run"
+            )
         self.line(f"to {self.restore.to} ({spark.url}), if_present: {plan.if_present}")
         for one in plan.imports:
             for text in [each.line for each in one.services] or one.wanted:
@@ -64,6 +70,8 @@ class RestoreOutput:
         outcome = "refused" if plan.problems else outcome
         if outcome not in {"restored", "refused"}:
             self.line("nothing was sent" if plan.wanted else "nothing to do: nothing was sent")
+        if self.record:
+            self.line(f"signed record: {self.record}")
         if self.as_json:
             self.console.data(self._data(plan, outcome, imports))
         if plan.problems:
@@ -102,6 +110,7 @@ class RestoreOutput:
             "packages": packages,
             "imports": done,
             "notes": list(self.notes),
+            "record": str(self.record) if self.record else None,
         }
 
 

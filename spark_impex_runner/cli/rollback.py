@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import restore, selection
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.engine.restore_plan import Backup
     from spark_impex_runner.models import Manifest
 
 _SHOWN = 10
@@ -69,7 +71,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             "Spark if nothing uses it"
             for each in dict.fromkeys(name for one in chosen for name in one.new)
         ]
-        backups = []
+        backups: list[Backup] = []
         # The oldest first: what several imports changed is restored as it was before all of them.
         for each in chosen:
             if each.receipt:
@@ -103,18 +105,13 @@ def _nothing(notes: list[str], arguments: argparse.Namespace, context: CommandCo
     return 0
 
 
-def _joined(backups: Sequence[Any], lock: str) -> Any:
-    """Return several backups as one."""
-    from dataclasses import replace
-
-    first, *others = backups
+def _joined(backups: Sequence[Backup], lock: str) -> Backup:
+    """Return several backups as one, in which a package is named with its backup's folder."""
+    if len(backups) == 1:
+        return backups[0]
+    first, *others = (each.within(PurePath(each.place).name) for each in backups)
     for each in others:
-        first = replace(
-            first,
-            place=lock,
-            packages=(*first.packages, *each.packages),
-            reported=(*first.reported, *each.reported),
-        )
+        first = first.joined(each, lock)
     return first
 
 

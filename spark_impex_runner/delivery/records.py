@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.evidence import statements
 from spark_impex_runner.evidence.dsse import Envelope
+from spark_impex_runner.evidence.statements import DELIVERY
+from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +58,8 @@ class Records:
 
     def ends_with_delivery(self, attempt: Attempt) -> bool:
         """Return whether the last record of an attempt is about a delivery."""
-        last = self._envelopes(attempt)[-1:]
-        return bool(last) and last[0].statement["predicateType"] == statements.DELIVERY
+        last = self._statements(attempt)[-1:]
+        return bool(last) and last[0]["predicateType"] == DELIVERY
 
     def add_approval(self, attempt: Attempt, hold: Hold, given: Approval) -> None:
         """Add a record about an approval of what is held, unless there is one."""
@@ -73,9 +75,23 @@ class Records:
         if not self._has(attempt, statement, ("at", "by", "run_id")):
             self._add(attempt, statement)
 
-    def add_import(self, attempt: Attempt, record: Imported, run_id: str) -> None:
+    def add_source(
+        self, attempt: Attempt, receipt: Mapping[str, Any], files: Mapping[str, str], at: str
+    ) -> None:
+        """Add a record about a delivery that is imported again, unless the last one covers it.
+
+        ``files`` are the SHA-256 of its packages and records by name; see ``statements.source``.
+        """
+        deliveries = [
+            each for each in self._statements(attempt) if each["predicateType"] == DELIVERY
+        ]
+        last = statements.digests(deliveries[-1]["subject"]) if deliveries else {}
+        if not files.items() <= last.items():
+            self._add(attempt, statements.source(receipt, files, at, __version__))
+
+    def add_import(self, attempt: Attempt, record: Imported, run_id: str, by: str) -> None:
         """Add a record about an import, with the approval of its bytes, unless there is one."""
-        statement = statements.imported(record, self._approval_of(attempt, record), run_id)
+        statement = statements.imported(record, self._approval_of(attempt, record), run_id, by)
         if not self._has(attempt, statement, ("connection", "tenant", "job_id")):
             self._add(attempt, statement)
 
@@ -95,9 +111,9 @@ class Records:
         """Return whether there is a record with the same subjects and facts."""
         # A run that is killed after it has added one comes here again.
         return any(
-            all(each.statement[key] == wanted[key] for key in ("predicateType", "subject"))
-            and all(each.statement["predicate"].get(k) == wanted["predicate"][k] for k in keys)
-            for each in self._envelopes(attempt)
+            all(each[key] == wanted[key] for key in ("predicateType", "subject"))
+            and all(each["predicate"].get(k) == wanted["predicate"][k] for k in keys)
+            for each in self._statements(attempt)
         )
 
     def _add(self, attempt: Attempt, statement: Mapping[str, Any]) -> None:
@@ -105,6 +121,9 @@ class Records:
         chained = statements.with_previous(statement, last[0].digest if last else None)
         envelope = Envelope.of(self.masker.mask_within(chained), self.signer)
         self.state.evidence.add(attempt, envelope.text)
+
+    def _statements(self, attempt: Attempt) -> list[Mapping[str, Any]]:
+        return [each.statement for each in self._envelopes(attempt)]
 
     def _envelopes(self, attempt: Attempt) -> list[Envelope]:
         return [Envelope.parse(each) for each in self.state.evidence.of(attempt)]

@@ -154,7 +154,8 @@ class Steps:
         """
         if records := self.context.records:
             for each in made.imports:
-                records.add_import(self.attempt, each, self.job.run.id)
+                by = self.context.actors.initiator.name
+                records.add_import(self.attempt, each, self.job.run.id, by)
 
     def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         """Store that a step begins if it must run only once.

@@ -10,16 +10,21 @@ from spark_impex_runner import atomic
 from spark_impex_runner.blocking import AT_LEAST, END, REPORT, interruptible
 from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
+from spark_impex_runner.models import EVIDENCE, RECEIPT
+from spark_impex_runner.report import receipt
+from spark_impex_runner.report.masked import masked
 from spark_impex_runner.text import plain
-from spark_impex_runner.version import DISTRIBUTION
+from spark_impex_runner.version import DISTRIBUTION, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.hooks.registry import Report
-    from spark_impex_runner.models import RunResult
+    from spark_impex_runner.models import Run, RunResult, TargetResult
+    from spark_impex_runner.state.models import Attempt
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +57,25 @@ def write(path: Path, text: str) -> None:
     """Write a text atomically; raise ``DeliveryError`` if that fails."""
     # As one piece: a text is an iterable of its characters, too.
     _write(path, [text])
+
+
+def write_receipt(result: TargetResult, run: Run, context: Context, attempt: Attempt) -> None:
+    """Write the receipt of a result into its output, signed if the manifest signs.
+
+    Raises ``DeliveryError`` if that fails.
+    """
+    name, masker = run.manifest.name, context.masker
+    # A masked name would not be recognized by the next run, which looks for its own.
+    shown = name if masker.mask(name) == name else None
+    text = receipt.render(masked(result, masker), run.id, __version__, shown)
+    output = result.target.output
+    # The records first: if the run is killed in between, the same command writes both again, since
+    # the attempt is still open.
+    if context.records:
+        write(output / EVIDENCE, context.records.add_delivery(attempt, text))
+    else:
+        remove(output / EVIDENCE)
+    write(output / RECEIPT, text)
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.delivery.records import signer_of
@@ -32,15 +32,25 @@ class Backup:
     """The verified packages of one backup, and what is known of its export.
 
     ``reported`` are the versions that its tenant reported, for packages that do not list theirs.
+    ``receipt`` is what it says of itself, empty if it says nothing; ``records`` are the SHA-256 of
+    its receipt and of its signed records, by name. ``exporters`` are who started its exports.
     """
 
     place: str
     packages: tuple[Artifact, ...]
     reported: tuple[ServiceVersion, ...] = ()
-    started_by: str = ""
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
+    exporters: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, place: str, packages: tuple[Artifact, ...], receipt: Mapping[str, Any]) -> Backup:
+    def of(
+        cls,
+        place: str,
+        packages: tuple[Artifact, ...],
+        receipt: Mapping[str, Any],
+        records: Mapping[str, str],
+    ) -> Backup:
         """Return a backup that was fetched; raise ``UsageError`` if no tenant imports it."""
         kind = mapping(receipt.get("request")).get("file_filter")
         if kind not in {None, "migrate"}:
@@ -48,8 +58,27 @@ class Backup:
         listed = receipt.get("service_versions")
         rows = map(mapping, listed if isinstance(listed, list) else ())
         versions = [ServiceVersion(*(text(row.get(name)) for name in _FIELDS)) for row in rows]
-        by = text(receipt.get("started_by"))
-        return cls(place, packages, tuple(versions), by)
+        by = text(receipt.get("started_by"))  # a listing does not tell
+        return cls(place, packages, tuple(versions), receipt, records, (by,) if by else ())
+
+    def joined(self, other: Backup, place: str) -> Backup:
+        """Return the packages of two backups as one; ``place`` is where both are named."""
+        return Backup(
+            place,
+            (*self.packages, *other.packages),
+            (*self.reported, *other.reported),
+            self.receipt,
+            {**self.records, **other.records},
+            (*self.exporters, *other.exporters),
+        )
+
+    def within(self, folder: str) -> Backup:
+        """Return the backup with names in a folder, which tell those of several backups apart."""
+        return replace(
+            self,
+            packages=tuple(replace(each, name=f"{folder}/{each.name}") for each in self.packages),
+            records={f"{folder}/{name}": sha256 for name, sha256 in self.records.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +95,16 @@ class PlannedImport:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would do; ``resumed`` is when an earlier one began that has not ended."""
+    """What a restore would do.
+
+    ``resumed`` is when an earlier one began that it finishes, ``given_up`` when one began that it
+    does not; empty without one.
+    """
 
     if_present: str
     imports: tuple[PlannedImport, ...]
     resumed: str = ""
+    given_up: str = ""
 
     @property
     def wanted(self) -> list[PlannedImport]:
@@ -90,10 +124,19 @@ class RestorePlan:
         return [] if self.resumed else lines
 
 
+@dataclass(frozen=True, slots=True)
+class GivenApproval:
+    """Who approves a restore, who has started it or what it imports, and whether these differ."""
+
+    by: User
+    initiators: tuple[str, ...]
+    four_eyes: bool
+
+
 def check_gate(
     plan: RestorePlan, backup: Backup, where: tuple[Manifest, str], options: RunOptions
-) -> User | None:
-    """Return who approves a restore; raise ``HeldError`` if a gate of the manifest needs that.
+) -> GivenApproval | None:
+    """Return the approval of a restore; raise ``HeldError`` if a gate of the manifest needs one.
 
     None if there is no gate before the tenant of the connection. A restore is no way around the
     gate of the step ``import``: it needs an approval of each package by its digest, with
@@ -113,11 +156,11 @@ def check_gate(
             digests=digests,
         )
     actors = Actors.here(options.approved_by)
-    if any(each.get("four_eyes") for each in gates):
-        exported_by = [backup.started_by] if backup.started_by else []  # a listing does not tell
-        if why := refusal([actors.initiator.name, *exported_by], actors.approver.name):
-            raise HeldError(why, to, digests=digests)
-    return actors.approver
+    initiators = tuple(dict.fromkeys((actors.initiator.name, *backup.exporters)))
+    four_eyes = any(each.get("four_eyes") for each in gates)
+    if four_eyes and (why := refusal(initiators, actors.approver.name)):
+        raise HeldError(why, to, digests=digests)
+    return GivenApproval(actors.approver, initiators, four_eyes)
 
 
 def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) -> None:

@@ -14,15 +14,12 @@ from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.engine.distributed import FailFast
 from spark_impex_runner.engine.recorded import recorded_result
-from spark_impex_runner.engine.reports import remove, write
+from spark_impex_runner.engine.reports import write_receipt
 from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
 from spark_impex_runner.errors import ImpexError, Interrupted, StateError
-from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome, TargetResult
+from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
 from spark_impex_runner.planning.prepare import new_job
-from spark_impex_runner.report import receipt
-from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.keys import target_key_for
-from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -281,19 +278,7 @@ class Scheduler:
     def _leave_receipt(self, result: TargetResult, attempt: Attempt) -> None:
         """Write the receipt beside the artifacts, also of a delivery that failed half-way."""
         if result.artifacts:
-            run, masker = self._prepared.run, self._context.masker
-            name = run.manifest.name
-            # A masked name would not be recognized by the next run, which looks for its own.
-            shown = name if masker.mask(name) == name else None
-            text = receipt.render(masked(result, masker), run.id, __version__, shown)
-            output, records = result.target.output, self._context.records
-            # The records first: if the run is killed in between, the same command writes both
-            # again, since the attempt is still open.
-            if records:
-                write(output / EVIDENCE, records.add_delivery(attempt, text))
-            else:
-                remove(output / EVIDENCE)
-            write(output / RECEIPT, text)
+            write_receipt(result, self._prepared.run, self._context, attempt)
 
 
 def _blocked_reason(result: TargetResult) -> str:

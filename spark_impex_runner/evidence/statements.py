@@ -5,8 +5,10 @@ https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from spark_impex_runner.fields import text
 from spark_impex_runner.models import RECEIPT
 
 if TYPE_CHECKING:
@@ -31,6 +33,26 @@ def delivery(receipt: Mapping[str, Any], sha256: str) -> dict[str, Any]:
     return _statement(subjects, DELIVERY, facts)
 
 
+def source(
+    receipt: Mapping[str, Any], files: Mapping[str, str], at: str, runner_version: str
+) -> dict[str, Any]:
+    """Return the statement about a delivery whose packages are imported again.
+
+    ``receipt`` is what that delivery says of itself, empty if it says nothing; ``files`` are the
+    SHA-256 of its packages and records by name, ``at`` the moment to name if it names none.
+    """
+    stated = {name: text(receipt.get(name)) for name in _FACTS}
+    facts: dict[str, Any] = {
+        **{name: stated[name] for name in ("target", "outcome", "run_id")},
+        **{name: stated[name] or None for name in ("tenant", "correlation_id", "started_by")},
+        **{name: _moment(stated[name]) or at for name in ("started", "finished")},
+        "job_ids": [each for each in receipt.get("job_ids") or () if isinstance(each, str)],
+        "runner_version": stated["runner_version"] or runner_version,
+        "manifest": text(receipt.get("manifest")) or None,
+    }
+    return _statement([_subject(*each) for each in files.items()], DELIVERY, facts)
+
+
 def artifacts(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the files and folders of a receipt as subjects; those without a digest have none."""
     listed = [each for each in receipt["artifacts"] if each["sha256"]]
@@ -47,14 +69,18 @@ def approval(
     return _statement(subjects, APPROVAL, {**facts, "tenants": tenants, **about})
 
 
-def imported(record: Imported, approval: str | None, run_id: str) -> dict[str, Any]:
-    """Return the statement about an import; ``approval`` is the digest of its approval."""
+def imported(record: Imported, approval: str | None, run_id: str, by: str) -> dict[str, Any]:
+    """Return the statement about an import; ``approval`` is the digest of its approval.
+
+    ``by`` is the name of the user who started the run that imported it, empty if unknown.
+    """
     facts = {
         "connection": record.to,
         "tenant": record.tenant,
         "job_id": record.job_id,
         "at": record.at,
         "run_id": run_id,
+        "by": by or None,
         "approval": approval,
         "lock": record.lock,
     }
@@ -69,6 +95,15 @@ def with_previous(statement: Mapping[str, Any], previous: str | None) -> dict[st
 def digests(subjects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the digests of subjects by their names."""
     return {each["name"]: next(iter(each["digest"].values())) for each in subjects}
+
+
+def _moment(stated: str) -> str:
+    """Return a moment if it is ISO 8601 with a zone, else an empty text."""
+    try:
+        # Python 3.10 reads no Z.
+        return stated if datetime.fromisoformat(stated.replace("Z", "+00:00")).tzinfo else ""
+    except ValueError:
+        return ""
 
 
 def _subject(name: str, sha256: str) -> dict[str, Any]:

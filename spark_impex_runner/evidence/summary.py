@@ -23,7 +23,9 @@ def lines(records: Sequence[Record]) -> Iterator[str]:
             to = f"{facts['connection']} ({facts['tenant']})"
             job = facts["job_id"]
             done = f"imported to {to} by job {job}" if job else f"found identical on {to}"
-            yield f"{_moment(facts['at'])} {done}"
+            # Records of earlier versions do not say who started the run.
+            by = f", started by {facts['by']}" if facts.get("by") else ""
+            yield f"{_moment(facts['at'])} {done}{by}"
         elif not number:  # the later ones are about the same packages
             by = facts["started_by"] or _UNKNOWN
             yield f"{_moment(facts['started'])} exported from {facts['tenant']} by {by}"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from object_stores import ACCESS, SECRET, s3_client
 
+from spark_impex_runner.engine.restore_record import RestoreRecord
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 RECEIPT = "impex-receipt.json"
 ROLLED = "steps: [{uses: import, with: {to: dr, if_present: %s, before: backup, lock: l.json}}]"
 
@@ -257,9 +261,69 @@ def test_signed_import_is_rolled_back(tenants: Tenants, keys: dict[str, Path]) -
 
     tenants.run("impex", "verify", str(backup), *public)
     tenants.run("impex", "verify", "out", *public, "--lock", "l.json")
-    tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", *public)
+    done = tenants.run("impex", "rollback", "l.json", "-m", "m.yaml", "--yes", *public)
 
     assert tenants.holds("dr") == ["motor/pricing[1.4.1]"]
+    [record] = (tenants.shell.folder / "restores").iterdir()
+    assert done.out.endswith(f"signed record: {record}\n")
+    shown = tenants.run("impex", "verify", str(record), *public).out
+    assert f" imported to dr ({tenants.served['dr'].base_url}) by job " in shown
+
+
+def test_restore_is_signed(tenants: Tenants, keys: dict[str, Path]) -> None:
+    """Its record says which bytes, by whom and approved by whom; a killed one is completed."""
+    tenants.monkeypatch.setenv("GITHUB_ACTOR", "alice")
+    tenants.serve("sit", "motor/pricing/1.4.2")
+    tenants.serve("dr")
+    head = f"sign: {{key: '${{file:{keys['private']}}}'}}\n"
+    gated = "{uses: import, with: {to: dr, gate: manual, four_eyes: true}}"
+    tenants.write("folders: [motor]", head)
+    tenants.run("impex-run", "m.yaml", "-q")
+    tenants.write(f"folders: [motor], steps: [{gated}]", head)
+    [package] = (tenants.shell.folder / "out").glob("*.zip")
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    approved = ("--approve", f"dr@{digest}", "--approved-by", "bob")
+    tenants.monkeypatch.setenv("GITHUB_ACTOR", "carol")
+    with tenants.monkeypatch.context() as patched:
+        patched.setattr(RestoreRecord, "write", _stopped)
+        tenants.restore("out", *approved, code=130)
+
+    data = json.loads(tenants.restore("out", *approved, "--format", "json").out)
+
+    command = ("impex", "verify", data["record"], "--key", str(keys["public"]))
+    done = tenants.run(*command, "--require-approval", "--format", "json")
+    [folder] = json.loads(done.out)["folders"]
+    kinds = [each["kind"] for each in folder["records"]]
+    # The second command gave the approval again.
+    assert kinds == ["delivery", "approval", "import", "approval", "delivery"]
+    exported, approval, done_import, _, last = folder["records"]
+    assert (exported["started_by"], approval["by"], done_import["by"]) == ("alice", "bob", "carol")
+    assert (done_import["tenant"], last["started_by"]) == (data["tenant"], "carol")
+    for line in (Path(data["record"]) / "impex-receipt.intoto.jsonl").read_text().splitlines():
+        statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+        kind = statement["predicateType"].split(":")[2]
+        schema = json.loads((SCHEMAS / f"{kind}-statement.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(statement)
+        if kind == "import":
+            assert statement["subject"] == [{"name": "package.zip", "digest": {"sha256": digest}}]
+    assert tenants.posts("dr") == 1
+
+
+def test_unwritable_record_sends_nothing(tenants: Tenants, keys: dict[str, Path]) -> None:
+    """No import goes without the record that an auditor expects."""
+    tenants.serve("sit", "motor/pricing/1.4.2")
+    tenants.serve("dr")
+    tenants.write("folders: [motor]", f"sign: {{key: '${{file:{keys['private']}}}'}}\n")
+    tenants.run("impex-run", "m.yaml", "-q")
+    (tenants.shell.folder / "restores").write_text("")
+
+    refused = tenants.restore("out", code=4)
+    tenants.restore("out", "--output", "elsewhere")
+
+    assert "cannot write the signed record to " in refused.err
+    assert "nothing was sent; --output DIR names another place" in refused.err
+    assert tenants.posts("dr") == 1
+    assert (tenants.shell.folder / "elsewhere/restores").is_dir()
 
 
 def test_service_in_two_packages_is_refused(delivered: Tenants) -> None:
@@ -585,11 +649,39 @@ def test_unfinished_restore_keeps_its_choice(delivered: Tenants) -> None:
         delivered.restore("out", *replace, code=130)
 
     refused = delivered.restore("out", code=2)
+    planned = delivered.restore("out", "--dry-run", code=2)
+    shown = delivered.restore("out", "--dry-run", *replace)
     delivered.restore("out", *replace)
 
-    assert "give --if-present replace to finish it, or --fresh" in refused.err
+    for each in (refused, planned):
+        assert "give --if-present replace to finish it, or --fresh" in each.err
+    assert "\nresumes the restore that began at " in shown.out
     assert delivered.posts("dr") == 1
     assert delivered.holds("dr") == delivered.holds("sit")
+
+
+def test_fresh_restore_needs_consent(delivered: Tenants) -> None:
+    """An open restore is given up only once the new one is confirmed, or has nothing to do."""
+    with delivered.monkeypatch.context() as patched:
+        patched.setattr(Imports, "wait", _stopped)
+        delivered.restore("out", code=130)
+    port = int(delivered.served["dr"].base_url.split(":")[2].split("/")[0])
+    delivered.served["dr"].close()
+    shutil.rmtree(delivered.shell.folder / "dr")
+    delivered.serve("dr", port=port)
+    fresh = ("impex", "restore", "out", "--to", "dr", "-m", "m.yaml", "--fresh")
+
+    planned = delivered.run(*fresh, "--dry-run")
+    delivered.run(*fresh, code=2)
+    still_open = delivered.restore("out", "--dry-run")
+    done = delivered.run(*fresh, "--yes")
+    after = delivered.restore("out", "--dry-run")
+
+    assert "\nresumes the restore that began at " in still_open.out
+    for each in (planned, done):
+        assert "\ngives up the restore that began at " in each.out
+    assert delivered.holds("dr") == delivered.holds("sit")
+    assert "nothing to do" in after.out
 
 
 def _stopped(*_: object, **__: object) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from spark_impex_runner.engine import scheduler
+from spark_impex_runner.engine import reports
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.evidence.lock import verify_lock
 from spark_impex_runner.evidence.summary import lines
@@ -49,6 +49,7 @@ def test_promotion_is_signed_and_chained(promotion: Promotion) -> None:
     first, *_, approval, imported, last = found.records
     assert (first.predicate["started_by"], approval.predicate["by"]) == ("alice", "bob")
     assert imported.predicate["approval"] == approval.digest
+    assert imported.predicate["by"] == "bob"
     assert {RECEIPT, "package.zip"} == set(last.subjects)
     assert promotion.receipt()["approvals"][0]["by"] == "bob"
 
@@ -99,9 +100,9 @@ def test_killed_between_both_files_is_completed(
             raise KeyboardInterrupt
         write(path, text)
 
-    write = scheduler.write
+    write = reports.write
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "write", killed)
+        patch.setattr(reports, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             promotion.run("carol")
     [problem] = verify(promotion.release, [promotion.key()]).problems
