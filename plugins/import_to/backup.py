@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import errors, models, tools
+
+from .mapping import contents_of, mappings_for
+from .prediction import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
 
     from .importer import Import
 
-# As the runner resumes no export of the night before: the destination has changed since.
-_VALID = timedelta(hours=12)
+_FIELDS = ("folder", "service", "service_id", "version", "version_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,6 @@ class Backup:
     """
 
     folder: str
-    at: str
     services: list[str]
     new: list[str]
 
@@ -72,24 +72,59 @@ def before_import(
     for a backup.
 
     A run that is killed at any moment exports once: what is exported, and to where, is stored
-    before, and the export is resumed by its folder.
+    before, and the export is resumed by its folder. If the destination has changed since, so that
+    the backup is not what the import replaces, another one is made.
     """
-    record, known = imported.record, _read(job, imported)
-    if record.correlation_id:
+    known = _read(job, imported)
+    if imported.record.correlation_id:
         return known
-    now = imported.spark.clock.now()
-    if known is None or now - datetime.fromisoformat(known.at) > _VALID:
-        known = _planned(job, imported, forecasts, now)
-        job.memory.put(_key(imported), json.dumps(asdict(known)))
-    if known.services:
-        owned, path = tools.Ownership.of(job), known.path(job)
-        # Its files are those of an export of its own, whose records protect them.
-        if reason := owned.forbidden(path):
-            raise errors.StepError(reason)
-        owned.claim(path, ["package.zip", models.RECEIPT, models.EVIDENCE])
-        job.backup(imported.request.to, known.services, known.folder)
-        owned.claim(path, tools.files_below(path))
-    return known
+    planned = _planned(job, imported, forecasts)
+    if known and (known.services, known.new) == (planned.services, planned.new):
+        _export(job, imported, known)
+        if _is_current(job, imported, known):
+            return known
+    job.memory.put(_key(imported), json.dumps(asdict(planned)))
+    _export(job, imported, planned)
+    return planned
+
+
+def _export(job: models.Job, imported: Import, backup: Backup) -> None:
+    """Export what a backup holds, unless its folder is complete."""
+    if not backup.services:
+        return
+    owned, path = tools.Ownership.of(job), backup.path(job)
+    # Its files are those of an export of its own, whose records protect them.
+    if reason := owned.forbidden(path):
+        raise errors.StepError(reason)
+    owned.claim(path, ["package.zip", models.RECEIPT, models.EVIDENCE])
+    job.backup(imported.request.to, backup.services, backup.folder)
+    owned.claim(path, tools.files_below(path))
+
+
+def _is_current(job: models.Job, imported: Import, backup: Backup) -> bool:
+    """Return whether the destination still has what a backup holds, and no other versions.
+
+    As a rollback decides that there is nothing to restore: by ids, numbers and stated hashes.
+    """
+    if not backup.services:
+        return True
+    path, found = backup.path(job), set[str]()
+    receipt = tools.parse_json((path / models.RECEIPT).read_bytes())
+    reported = tuple(
+        models.ServiceVersion(**{name: each[name] or "" for name in _FIELDS})
+        for each in receipt["service_versions"]
+    )
+    job = replace(job, status=models.Status("", "", service_versions=reported))
+    for each in receipt["artifacts"]:
+        if each["made_by"] == "download":
+            package = models.Artifact(path / each["name"], each["name"], each["size"])
+            exported = contents_of(job, package)
+            mappings = mappings_for(None, exported.versions, ())
+            forecasts = predict(imported.spark, exported, mappings, "replace")
+            if not all(one.is_identical for one in forecasts):
+                return False
+            found |= {one.target for one in forecasts}
+    return found == {*backup.services}
 
 
 def forget(job: models.Job, imported: Import) -> None:
@@ -108,7 +143,7 @@ def _read(job: models.Job, imported: Import) -> Backup | None:
 
 
 def _planned(
-    job: models.Job, imported: Import, forecasts: Sequence[models.ServiceForecast], now: datetime
+    job: models.Job, imported: Import, forecasts: Sequence[models.ServiceForecast]
 ) -> Backup:
     """Return what has to be exported, by the destination's answer about each service.
 
@@ -123,4 +158,4 @@ def _planned(
     folder = f"backup/{imported.request.to}-{job.run.id}-{imported.key[:8]}"
     services = [each for each in targets if each in there]
     new = [each for each in targets if each not in there]
-    return Backup(folder, now.isoformat(timespec="seconds"), services, new)
+    return Backup(folder, services, new)

@@ -15,6 +15,7 @@ from spark_impex_runner import Spark
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.tenant.tree import Tenant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,12 +114,8 @@ def test_refused_import_is_backed_up_again(world: World) -> None:
     assert len(list((done.results[0].target.output / "backup").iterdir())) == 2
 
 
-@pytest.mark.parametrize("lost", ["impex-receipt.json", "package.zip", ""])
-def test_lost_backup_is_made_again(
-    world: World, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
-    """A run ended before its import, and its backup is not whole when the next one starts."""
-    serve_uat(world)
+def end_before_import(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the manifest up to the end of its backup."""
     module = importlib.import_module("spark_impex_runner.plugins.import_to.backup")
     before_import = module.before_import
 
@@ -129,6 +126,15 @@ def test_lost_backup_is_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(module, "before_import", ended)
         assert world.run(BACKED_UP).exit_code == 4
+
+
+@pytest.mark.parametrize("lost", ["impex-receipt.json", "package.zip", ""])
+def test_lost_backup_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A run ended before its import, and its backup is not whole when the next one starts."""
+    serve_uat(world)
+    end_before_import(world, monkeypatch)
     [backup] = world.folder.glob("**/backup/*")
     if lost:
         (backup / lost).unlink()
@@ -140,6 +146,26 @@ def test_lost_backup_is_made_again(
     assert done.exit_code == 0, done.results[0].error
     assert receipt.verify(folder_of(world)) == []
     assert exports(world) == 2
+
+
+@pytest.mark.parametrize("added", ["", "motor/pricing/1.1.0"])
+def test_outdated_backup_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, added: str
+) -> None:
+    """A run ended before its import: its backup counts as long as the tenant has what it holds."""
+    serve_uat(world)
+    end_before_import(world, monkeypatch)
+    if added:
+        (world.folder / "uat/acme" / added).mkdir(parents=True)
+        tree = Tenant("acme", world.folder / "uat/acme")
+        world.tenants["uat"]._tree.put("motor", "pricing", tree.versions("motor", "pricing"))
+
+    done = world.run(BACKED_UP)
+
+    assert done.exit_code == 0, done.results[0].error
+    held = {each["version"] for each in receipt.read(folder_of(world))["service_versions"]}
+    assert held == ({"1.0.0", "1.1.0"} if added else {"1.0.0"})
+    assert exports(world) == (2 if added else 1)
 
 
 def test_targets_do_not_wait_for_one_another(world: World) -> None:
