@@ -13,7 +13,7 @@ from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 from .prediction import SHOWN, describe, name_identical, predict, predict_plan, to_send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .backup import Backup
     from .importer import Import, ImportRecord, ImportRequest
@@ -70,9 +70,12 @@ def impex_plan_step(job: models.Job, step: models.Step) -> models.PlannedStep | 
         parts.append(f"only packages in {lock.path}")
     if options.get("before") == "backup":
         parts.append(f"what it changes there is exported first, to {job.target.output / 'backup'}")
-    if options.get("gate") == "manual" and to not in job.run.approved:
+    forecasts = predict_plan(job, options)
+    changes = not forecasts or not all(each.is_identical for each in forecasts)
+    waits = changes or any(_takers(job, options))
+    if options.get("gate") == "manual" and waits and to not in job.run.approved:
         parts.append(f"held for --approve {to}")
-    return models.PlannedStep(NAME, "; ".join(parts), services=predict_plan(job, options))
+    return models.PlannedStep(NAME, "; ".join(parts), services=forecasts)
 
 
 def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifact) -> StepOutput:
@@ -93,25 +96,23 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     spark = job.run.connect(options["to"])
     request = _request(options, package, sha256, mappings, exported.versions)
     before = importer.Import(job, spark, request).reconcile()
-    left_out, forecasts = "", tuple[models.ServiceForecast, ...]()
+    forecasts = tuple[models.ServiceForecast, ...]()
     # Not asked about an import that was sent: the destination may have a part of it by now.
     if not before.job_id:
         forecasts = predict(spark, exported, mappings, request.if_present)
         request = replace(request, sent=to_send(mappings, forecasts))
-        left_out = name_identical(forecasts)
-        writes_lock = options.get("lock") and not (options.get("only_locked") or is_locked)
-        # To lock a package without an import needs the approval, too: a later step takes it then.
-        if options.get("gate") == "manual" and (request.sent or writes_lock):
-            _require_approval(job, package, request, forecasts)
-        if not request.sent:
-            return _nothing_sent(job, options, request, locks=bool(writes_lock))
+    if not request.sent:
+        return _nothing_sent(job, options, request, is_locked=is_locked)
+    if options.get("gate") == "manual" and not before.job_id:
+        awaits = f"for the import to {request.to}: {describe(forecasts)}"
+        _require_approval(job, request, awaits)
     package_import = importer.Import(job, spark, request)
     wanted = options.get("before") == "backup"
     backup = _backup(job, package_import, forecasts) if wanted else None
     record = _run(job, package_import)
     imported = _record(job, options, request, record, backup)
     message = _describe_import(request, record, already=before.done)
-    if left_out:
+    if left_out := name_identical(forecasts):
         message += f"; identical there, not sent: {left_out}"
     if backup and backup.services:
         message += f"; {', '.join(backup.services)} as before in {backup.folder}"
@@ -167,22 +168,38 @@ def _nothing_sent(
     options: Mapping[str, Any],
     request: ImportRequest,
     *,
-    locks: bool,
+    is_locked: bool,
 ) -> StepOutput:
     """Report that the destination has all services already.
 
-    With ``locks`` the package is locked all the same, without a job, or a later step could not take
-    it.
+    The package is locked all the same, without a job, or a later step could not take it. At a gate
+    that needs an approval, since the lock lets it into the next tenant: it is held only if a step
+    of the target takes it from there, and not locked without one.
     """
     from .importer import ImportRecord  # noqa: PLC0415
 
-    imports = []
-    if locks:
-        at = job.run.connect(request.to).clock.now().isoformat(timespec="seconds")
-        imports = [_record(job, options, request, ImportRecord(at=at, done=True))]
     names = tools.first_of([each["source"] for each in request.mappings], SHOWN)
-    message = f"{request.name}: nothing sent, {request.to} has identical versions of {names}"
-    return StepOutput(message=message, imports=imports)
+    same = f"{request.to} has identical versions of {names}"
+    message = f"{request.name}: nothing sent, {same}"
+    if is_locked or not options.get("lock") or options.get("only_locked"):
+        return StepOutput(message=message)
+    if options.get("gate") == "manual":
+        takers = list(_takers(job, options))
+        if not takers:
+            return StepOutput(message=f"{message}; not locked, as that would need an approval")
+        awaits = f"to lock it for the import to {takers[0]['to']} ({same})"
+        _require_approval(job, request, awaits)
+    at = job.run.connect(request.to).clock.now().isoformat(timespec="seconds")
+    record = _record(job, options, request, ImportRecord(at=at, done=True))
+    return StepOutput(message=message, imports=[record])
+
+
+def _takers(job: models.Job, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the options of the target's imports that take only what a step's lock file has."""
+    lock = _lock(job, options)
+    for each in (each for each in job.target.steps if each.uses == NAME):
+        if lock and each.options.get("only_locked") and _lock(job, each.options) == lock:
+            yield each.options
 
 
 def _record(
@@ -205,17 +222,15 @@ def _record(
 
 def _require_approval(
     job: models.Job,
-    package: models.Artifact,
     request: ImportRequest,
-    forecasts: Sequence[models.ServiceForecast],
+    awaits: str,
 ) -> None:
     # An approval covers what the import does, too: a changed manifest needs a new one.
     does = {"mapping": request.mappings, "if_present": request.if_present}
     held = models.Held(request.to, request.sha256, does)
-    if job.approval.get(package.name) != held:
+    if job.approval.get(request.name) != held:
         raise errors.HeldError(
-            f"{package.name} (sha256 {held.sha256}) awaits approval for the import "
-            f"to {held.to}: {describe(forecasts)}",
+            f"{request.name} (sha256 {held.sha256}) awaits approval {awaits}",
             held.to,
             sha256=held.sha256,
             does=held.does,

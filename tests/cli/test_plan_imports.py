@@ -82,8 +82,9 @@ def test_plan_says_what_imports_do(shell: Any, promotion: Any) -> None:
 
 
 def test_identical_everywhere_is_nothing_to_do(shell: Any, promotion: Any) -> None:
-    """Exit code 0 as if unchanged, in JSON, too; the run then sends nothing."""
-    tenants = promotion("motor/pricing/1.4.2", "life/term/1.0.0")
+    """Exit code 0 as if unchanged, in JSON, too; the run then sends nothing, and awaits nothing."""
+    gated = ", gate: manual, lock: l.json"
+    tenants = promotion("motor/pricing/1.4.2", "life/term/1.0.0", options=gated)
 
     plan = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
     data = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
@@ -92,6 +93,7 @@ def test_identical_everywhere_is_nothing_to_do(shell: Any, promotion: Any) -> No
     assert (plan.code, run.code) == (0, 0)
     assert data["changes"] is data["plans"][0]["targets"][0]["changes"] is False
     assert plan.out.count("identical: nothing to do (same version id, module, workbook)") == 2
+    assert "held for" not in plan.out
     assert not [each for each in tenants["prod"].requests if each.path.endswith("/v4/import")]
 
 

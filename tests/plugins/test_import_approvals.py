@@ -84,16 +84,37 @@ def test_identical_package_is_locked_with_an_approval(world: World) -> None:
     world.run(GATE % "")
     world.run(GATE % "", approved=PROD)
     lock = world.folder / "l.json"
+    to_uat = ", {uses: import, with: {to: uat, lock: ./l.json, only_locked: true}}"
 
-    held = world.run(GATE % ", lock: l.json", fresh=True)
+    held = world.run(GATE % ", lock: l.json" + to_uat, fresh=True)
     assert not lock.exists()
-    done = world.run(GATE % ", lock: l.json", approved=PROD)
+    done = world.run(GATE % ", lock: l.json" + to_uat, approved=PROD)
 
     assert [each.exit_code for each in (held, done)] == [9, 0]
+    awaits = " awaits approval to lock it for the import to uat (prod has identical versions of "
+    assert awaits in only(held).error
+    assert world.holds("uat") == ["motor/pricing[1.4.2]"]
     [package] = json.loads(lock.read_text())["packages"]
     [entry] = package["imports"]
     assert (entry["job_id"], "approval" in entry) == ("", True)
     assert len(world.imports("prod")) == 1
+
+
+def test_nightly_identical_import_awaits_nothing(world: World) -> None:
+    """No step takes the package from the lock file: it is not locked, and its line says so."""
+    (world.folder / "prod/acme/motor/pricing/1.4.2").mkdir(parents=True)
+    world.serve("prod")
+    gated = GATE % ", lock: l.json, four_eyes: true"
+
+    done = world.run(gated)
+
+    assert done.exit_code == 0, only(done).error
+    assert only(done).steps[0].message == (
+        "package.zip: nothing sent, prod has identical versions of motor/pricing[1.4.2]; not "
+        "locked, as that would need an approval"
+    )
+    assert not (world.folder / "l.json").exists()
+    assert not world.sent
 
 
 def test_sandbox_folder_identifies_tenant(world: World) -> None:
