@@ -20,6 +20,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from spark_impex_runner.clock import longest_wait
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -47,10 +48,6 @@ GIVE_UP = 3.5
 END = 4.25
 AT_LEAST = 0.25
 REPORT = 4.0
-
-# A signal that comes just before the main thread waits, or that the system gives to another thread,
-# does not end its wait: Python calls the handler at the end of it.
-LOOK = 0.25
 
 # An idle thread needs some 40 kB.
 _IDLE_SECONDS = 2.0
@@ -165,14 +162,12 @@ class Background(Generic[R]):
         ``clock`` is stopped, and may then return another time.
         """
         remove_listener = clock.on_stop(self._wake)
-        is_main = threading.current_thread() is threading.main_thread()
-        longest = LOOK if is_main else threading.TIMEOUT_MAX
         try:
             while not self._ended:
                 left = end() - time.monotonic()
                 if left <= 0:
                     return not self._abandon()
-                self._wake_up.acquire(timeout=min(left, longest))
+                self._wake_up.acquire(timeout=min(left, longest_wait()))
         except BaseException:  # Ctrl-C in a program without a handler of its own
             self._abandon()
             raise

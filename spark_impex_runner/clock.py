@@ -16,6 +16,16 @@ from spark_impex_runner.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# A signal that comes just before the main thread waits, or that the system gives to another thread,
+# does not end its wait: Python calls the handler at the end of it.
+LOOK = 0.25
+
+
+def longest_wait() -> float:
+    """Return for how many seconds this thread may block before it has to look for signals."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return LOOK if is_main else threading.TIMEOUT_MAX
+
 
 class _Block(threading.local):
     """The state of the ``until`` and ``ending`` blocks of one thread."""
@@ -52,9 +62,10 @@ class Clock:
 
     def wait(self, seconds: float) -> None:
         """Wait; raise ``Interrupted`` as soon as ``stop`` is called, or if it was called before."""
-        seconds = min(seconds, self.left())
-        if self._stopped.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
-            self._release()
+        end = time.monotonic() + min(seconds, self.left())
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            if self._stopped.acquire(timeout=min(left, longest_wait())):
+                self._release()
         self.check()
 
     def stop(self, signum: int = signal.SIGTERM) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -56,6 +57,26 @@ def test_stop_ends_every_wait() -> None:
     assert len(ended) == 4
     with pytest.raises(Interrupted):
         clock.wait(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no such signals")
+def test_signal_of_another_thread_ends_wait() -> None:
+    """The system may give it to any; Python runs the handler on the main one, when that wakes."""
+    clock = Clock()
+    before = signal.signal(signal.SIGUSR1, lambda signum, _: clock.stop(signum))
+
+    def send() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    try:
+        began, timer = time.monotonic(), threading.Timer(0.05, send)
+        timer.start()
+        with pytest.raises(Interrupted):
+            clock.wait(20)
+        timer.join()
+        assert time.monotonic() - began < 15
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_wait_ends_by_itself() -> None:

@@ -106,7 +106,7 @@ def _handle_all(
     clock: Clock,
 ) -> int:
     """Run the manifest for each event in the queue; return 0 at a stop that interrupted none."""
-    from spark_impex_runner.blocking import LOOK
+    from spark_impex_runner.clock import LOOK
     from spark_impex_runner.errors import Interrupted
 
     while not clock.stopping():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Serve the folder until interrupted, and print the variables that connect to it."""
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.sandbox import server
     from spark_impex_runner.sandbox.faults import parse_fault
@@ -76,7 +77,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         raise UsageError(str(error)) from error
     try:
         context.console.result(_how_to_reach(sandbox))
-        threading.Event().wait()
+        Clock().wait(math.inf)
     finally:
         sandbox.close()
     return 0

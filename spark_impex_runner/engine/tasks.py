@@ -16,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from spark_impex_runner.blocking import GIVE_UP, Workers, mark_abandoned
+from spark_impex_runner.clock import longest_wait
 from spark_impex_runner.limits import HeldLimits, Limit
 
 if TYPE_CHECKING:
@@ -83,16 +84,21 @@ def run_all(
     remove_listener = clock.on_stop(runner.wake)
     thread.start()
     try:
-        thread.join()
+        _join(thread)
     except BaseException:
         functions.stop()
-        thread.join()
+        _join(thread)
         raise
     finally:
         remove_listener()
     if runner.errors:
         raise runner.errors[0]
     return {name: runner.results[name] for name in needs}
+
+
+def _join(thread: Thread) -> None:
+    while thread.is_alive():
+        thread.join(longest_wait())
 
 
 @dataclass(slots=True, eq=False)

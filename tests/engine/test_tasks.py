@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from graphlib import CycleError
@@ -288,6 +290,25 @@ def test_ctrl_c_stops_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         recorder.all({"a": []})
 
     assert recorder.done == ["interrupted", "a"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no such signals")
+def test_signal_of_a_task_thread_stops_tasks() -> None:
+    """The system may give it to any; Python runs the handler on the main one, when that wakes."""
+    recorder = Recorder()
+    before = signal.signal(signal.SIGUSR1, lambda signum, _: recorder.clock.stop(signum))
+
+    def wait(_: str) -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        with suppress(Interrupted):
+            recorder.clock.wait(20)
+        assert recorder.clock.stopping()
+
+    recorder.do = wait
+    try:
+        assert recorder.all({"a": []}) == {"a": "good"}
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_tasks_have_own_contexts() -> None:
