@@ -264,12 +264,14 @@ def parallel(calls: Sequence[Callable[[], R]], most: int, clock: Clock) -> list[
 def map_in_threads(function: Callable[[T], R], items: Iterable[T], most: int) -> list[R]:
     """Return what a function returns for each item, called on at most ``most`` threads.
 
-    Raises its first error, or Ctrl-C, without waiting for the calls that still run.
+    The caller's context variables apply to the calls. Raises the first error of a call, or Ctrl-C,
+    without waiting for the calls that still run.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - no run needs it
 
-    pool = ThreadPoolExecutor(most)
+    pool, context = ThreadPoolExecutor(most), copy_context()
     try:
-        return list(pool.map(function, items))
+        # A copy each: a context cannot be entered on two threads.
+        return list(pool.map(lambda item: context.copy().run(function, item), items))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

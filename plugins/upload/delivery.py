@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -199,7 +200,11 @@ class Delivery:
     ) -> list[_Result]:
         """Call ``work`` for several files in parallel; the first failure stops all."""
         with ThreadPoolExecutor(self.options.get("parallel", 4)) as pool:
-            futures = [pool.submit(self._retry, partial(work, each)) for each in sources]
+            # Each with a copy of this context: the run may record its HTTP calls.
+            futures = [
+                pool.submit(copy_context().run, self._retry, partial(work, each))
+                for each in sources
+            ]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
             # Running threads cannot be cancelled; they see the event between two pieces.
             if waiting:

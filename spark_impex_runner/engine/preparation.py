@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import interruptible
 from spark_impex_runner.planning.prepare import prepare
+from spark_impex_runner.spark.http.calls import CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,9 @@ def prepared_run(
     def close(_: Prepared) -> None:
         manager.__exit__(None, None, None)
 
-    prepared = interruptible("the preparation", manager.__enter__, clock, late=close)
+    log = CallLog(clock)
+    with log.recording():
+        prepared = interruptible("the preparation", manager.__enter__, clock, late=close)
     with ExitStack() as stack:
         stack.push(manager)
-        yield prepared
+        yield replace(prepared, calls=log)

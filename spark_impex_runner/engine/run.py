@@ -13,6 +13,7 @@ from spark_impex_runner.blocking import END, REPORT, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.records import signer_of
+from spark_impex_runner.engine.http_calls import are_wanted
 from spark_impex_runner.engine.notifications import notify
 from spark_impex_runner.engine.preparation import prepared_run
 from spark_impex_runner.engine.progress import RunProgress
@@ -180,6 +181,8 @@ class _Run:
             signal=self._clock.signum,
             command=command(run.manifest.path, self._options, (), ()),
         )
+        if self._prepared.calls and are_wanted(self._prepared):
+            result = self._prepared.calls.added_to(result)
         with self._clock.reserved(REPORT):
             finished = masked(result, self._context.masker)
         written, problems = write_reports(finished, self._hooks.registry.reports, self._clock)

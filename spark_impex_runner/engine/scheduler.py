@@ -13,6 +13,7 @@ from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.engine.distributed import FailFast
+from spark_impex_runner.engine.http_calls import TargetCalls
 from spark_impex_runner.engine.recorded import recorded_result
 from spark_impex_runner.engine.reports import write_receipt
 from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
@@ -67,9 +68,10 @@ class Scheduler:
             name: tuple(need for need in item.target.needs if need in self._planned)
             for name, item in self._planned.items()
         }
+        calls = TargetCalls(self._prepared)
         functions = TaskFunctions(
-            prepare=self._prepare,
-            run=self._run,
+            prepare=calls.recorded(self._prepare),
+            run=calls.recorded(self._run),
             skip=self.skip,
             cancel=self._cancel,
             abandon=self._abandon,
@@ -84,7 +86,7 @@ class Scheduler:
         )
         run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - pluggy marks functions only
         with self._hooks.manager.default("impex_run_job", run_job):
-            return run_all(needs, functions, self._clock)
+            return calls.added_to(run_all(needs, functions, self._clock))
 
     def report_cancelled(self) -> None:
         """Report the targets that a stop kept from starting, as long as the run may still last.

@@ -46,6 +46,7 @@ class NotifierTraits(TypedDict, total=False):
 
     lacks: Callable[[Mapping[str, Any]], str]
     rehearse: Rehearse
+    http_calls: bool
 
 
 class SourceOptions(TypedDict, total=False):
@@ -209,11 +210,13 @@ class Notifier(Offer):
     ``send(options, report)`` is called on its own thread, with a timeout. Raise ``NotifyError``
     with one line when the notification was not sent; the run logs it as a warning. ``options`` hold
     secrets, ``report`` has none. ``lacks`` and ``rehearse`` are those of ``StepOffer``.
+    ``http_calls``: the run records its HTTP calls for ``report``, each target's newest 1,000.
     """
 
     send: Callable[[Mapping[str, Any], RunResult], None] = field(kw_only=True)
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
     rehearse: Rehearse = None
+    http_calls: bool = False
 
 
 # The kinds of offers: the field of the registry that holds them, and a noun for one of them.

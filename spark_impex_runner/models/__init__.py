@@ -35,6 +35,7 @@ from spark_impex_runner.models.manifest import (
 )
 from spark_impex_runner.models.rehearsal import StandIns
 from spark_impex_runner.models.result import (
+    HttpCall,
     Outcome,
     PhaseTime,
     RunResult,
@@ -78,6 +79,7 @@ __all__ = [
     "ExportedVersions",
     "Forecast",
     "Held",
+    "HttpCall",
     "Imported",
     "Job",
     "KeyValueStore",

@@ -77,6 +77,28 @@ class PhaseTime:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One HTTP request and its reply; see ``Notifier.http_calls``.
+
+    Attributes:
+        method: The method: ``GET``, ``POST`` …
+        url: Scheme, host and port, and the path if that cannot hold a secret, as that of a download
+            link does. Never the query.
+        started: When it began, in UTC.
+        seconds: How long it took, until the last byte of the reply, in seconds.
+        status: The HTTP status of the reply; 0 without one.
+        error: One line: why there was no complete reply; empty if there was one.
+    """
+
+    method: str
+    url: str
+    started: datetime
+    seconds: float
+    status: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetResult:
     """The result of one target, with all that an audit needs.
 
@@ -103,6 +125,9 @@ class TargetResult:
         started_by: The name of the person or CI user who started the export; empty if unknown.
         phases: Its phases, in the order in which they began; those of parts one after the other.
         host: The machine on which its output is, if this one does not see it there; else empty.
+        http_calls: The newest 1,000 HTTP calls, in the order in which they began; empty unless a
+            notifier of the manifest asks for them.
+        http_calls_omitted: The number of earlier ones.
     """
 
     target: Target
@@ -127,6 +152,8 @@ class TargetResult:
     started_by: str = ""
     phases: tuple[PhaseTime, ...] = ()
     host: str = ""
+    http_calls: tuple[HttpCall, ...] = ()
+    http_calls_omitted: int = 0
 
     @property
     def good(self) -> bool:
@@ -151,6 +178,8 @@ class RunResult:
         refused_with: The exit code of that error.
         command: The command line that repeats the run, without targets and approvals; empty if the
             run could not begin.
+        http_calls: The newest 1,000 HTTP calls of the planning, as in ``TargetResult``.
+        http_calls_omitted: The number of earlier ones.
     """
 
     run_id: str
@@ -164,6 +193,8 @@ class RunResult:
     refusal: str = ""
     refused_with: int = 0
     command: str = ""
+    http_calls: tuple[HttpCall, ...] = ()
+    http_calls_omitted: int = 0
 
     @property
     def exit_code(self) -> int:

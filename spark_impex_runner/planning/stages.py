@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Manifest, PlannedTarget, Run, Target
     from spark_impex_runner.planning.connections import Connections
     from spark_impex_runner.planning.locations import PathUses
+    from spark_impex_runner.spark.http.calls import CallLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run with its connections and its plan; no job was created yet."""
+    """A run with its connections and its plan; no job was created yet.
+
+    ``calls`` is the log of the HTTP calls that the planning made, if they were recorded.
+    """
 
     run: Run
     hooks: Plugins
     connections: Connections
     plan: tuple[PlannedTarget, ...] = ()
+    calls: CallLog | None = None

@@ -18,6 +18,7 @@ from spark_impex_runner.spark.download import segments
 from spark_impex_runner.spark.download.files import fetch
 from spark_impex_runner.spark.download.partial import ResumeInfo
 from spark_impex_runner.spark.http.auth import Bearer
+from spark_impex_runner.spark.http.calls import CallLog
 from spark_impex_runner.spark.http.retry import RetryPolicy
 from spark_impex_runner.spark.http.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.http.transport import Transport
@@ -125,13 +126,18 @@ def rests(server: Any) -> list[str]:
 
 
 def test_slow_download_uses_several_connections(
-    network: Any, script: Any, reply: Any, tmp_path: Path
+    network: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
-    """Each byte behind the first second comes in one block; file and folder are as ever."""
+    """Each byte behind the first second comes in one block; file and folder are as ever.
+
+    The log of the download's thread has the calls of all connections.
+    """
     server = script(honest(reply))
     session, _ = network(server, SLOW, 4 * SLOW)
+    log = CallLog(clock)
 
-    artifact = fetch(session, RemoteFile(server.url), tmp_path / "p")
+    with log.recording():
+        artifact = fetch(session, RemoteFile(server.url), tmp_path / "p")
 
     assert (tmp_path / "p").read_bytes() == SERVED
     assert artifact.size == len(SERVED)
@@ -140,6 +146,7 @@ def test_slow_download_uses_several_connections(
     assert blocks[-1][1] == len(SERVED)
     assert all(one[1] == other[0] for one, other in pairwise(blocks))
     assert not rests(server)
+    assert len(log.calls()) == len(server.seen)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "p.json"]
     assert not {"authorization", "x-tenant-name"} & {h for one in server.seen for h in one.headers}
 

@@ -11,7 +11,9 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import TransportError
@@ -154,7 +156,9 @@ class BlockFetcher:
     def grow(self) -> None:
         """Add threads."""
         for _ in range(_THREADS):
-            self._threads.append(threading.Thread(target=self._work, name="segment", daemon=True))
+            # With the context of this one, in which the log of HTTP calls is.
+            run = partial(copy_context().run, self._work)
+            self._threads.append(threading.Thread(target=run, name="segment", daemon=True))
             self._threads[-1].start()
 
     def finish(self) -> None:

@@ -20,12 +20,16 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request; ``body`` is bytes, or an iterable with a length."""
+    """One HTTP request; ``body`` is bytes, or an iterable with a length.
+
+    ``public_path``: the path of the URL holds no secret, as that of a download link does.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | Iterable[bytes] | None = None
+    public_path: bool = False
 
 
 def check_settings(timeout: float, verify: bool | str) -> None:

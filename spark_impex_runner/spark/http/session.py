@@ -138,7 +138,8 @@ def request_token(
         "client_secret": client_secret,
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    request = HttpRequest("POST", url.token_endpoint, headers, urlencode(form).encode())
+    body = urlencode(form).encode()
+    request = HttpRequest("POST", url.token_endpoint, headers, body, public_path=True)
 
     def once() -> HttpResponse:
         try:
@@ -252,7 +253,8 @@ class Session:
         if call.body:
             headers["Content-Type"] = call.body.kind
         content = call.body.content if call.body else None
-        request = HttpRequest(call.method, self.url.at(*call.path), headers, content)
+        url = self.url.at(*call.path)
+        request = HttpRequest(call.method, url, headers, content, public_path=True)
         text = content.decode() if isinstance(content, bytes) else ""
         shown = {name: value for name, value in headers.items() if name not in credentials}
         sent = SentRequest(call.method, request.url, shown, self.http.masker.mask(text))

@@ -25,6 +25,7 @@ from spark_impex_runner.errors import Interrupted, TransportError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.body import read_all, read_start
+from spark_impex_runner.spark.http.calls import UNRECORDED, CallRecord
 from spark_impex_runner.spark.http.connecting import (
     Adapter,
     ReachedHosts,
@@ -113,14 +114,20 @@ class Transport:
 
         def work(exchange: Exchange) -> HttpResponse:
             with self._open(request, exchange) as stream:
+                call.status = stream.status
                 body = stream.read()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
 
-        return self._bounded(work, url=request.url)
+        with CallRecord(request, self.masker) as call:
+            return self._bounded(work, url=request.url)
 
     def open(self, request: HttpRequest) -> Stream:
         """Send a request and return the reply with its body still to be read."""
-        return self._bounded(lambda exchange: self._open(request, exchange), url=request.url)
+        call = CallRecord(request, self.masker)
+        with call.ended_by_errors():
+            stream = self._bounded(lambda exchange: self._open(request, exchange), url=request.url)
+        call.status, stream.call = stream.status, call
+        return stream
 
     def read(self, stream: Stream) -> bytes:
         """Return the body of a stream as ``send`` does, within the time limit."""
@@ -232,6 +239,7 @@ class Stream:
         self._transport = transport
         self._received = 0
         self._slow = False
+        self.call = UNRECORDED
 
     def body(self) -> bytes:
         """Return the body as ``Transport.send`` does, within the time limit."""
@@ -265,6 +273,7 @@ class Stream:
                     yield piece
                     left -= len(piece)
                 if left == CHUNK:
+                    self.call.end()
                     return
                 fast = CHUNK - left > _FAST * (time.monotonic() - began)
                 self._transport.fast = fast
@@ -285,6 +294,7 @@ class Stream:
     def close(self) -> None:
         """Return the connection to the pool, or close it if the body was not read to its end."""
         self._reply.close()
+        self.call.end()
 
     def _next(self, left: int, fast: bool) -> bytes:
         """Return the next piece; raise if ``abort`` ended the body, which looks like its end."""
@@ -335,7 +345,8 @@ class Stream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.call.end(error)
         self.close()
 
 
