@@ -79,7 +79,7 @@ THIRD_PARTY = {
     "obstore": ("object_store", "plugins.upload.objects", "state.remote"),
     "paramiko": ("plugins.upload.sftp",),
     "botocore": ("object_store.aws", "plugins.upload.s3"),
-    "opentelemetry": ("plugins.telemetry.otel",),
+    "opentelemetry": ("plugins.telemetry.otel", "plugins.telemetry.trace"),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
     "yaml": ("manifest.yaml",),

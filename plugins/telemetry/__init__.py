@@ -32,6 +32,7 @@ def impex_register(registry: Registry) -> None:
         OTEL,
         _export,
         lacks=_lacks_otel,
+        http_calls=True,
         rehearse=_rehearse_otel,
     )
 

@@ -14,16 +14,15 @@ from .options import check_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import Span, Tracer
 
 _log = logging.getLogger(__name__)
 _MISSING = "OpenTelemetry is not installed; pip install 'spark-impex-runner[otel]'"
-# Seconds for each of both requests, with what the SDK repeats after transient errors.
+# Seconds for each request, with what the SDK repeats after transient errors.
 _TIMEOUT = 10.0
+# Spans of one request, some 400 bytes each: collectors refuse requests of many megabytes.
+_BATCH = 4096
 _NAME = "spark-impex-runner"
 
 
@@ -55,10 +54,12 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     )
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
 
+    from .trace import spans  # noqa: PLC0415
+
     about = {"service.name": _NAME, "service.version": report.runner_version}
     # ``create`` adds OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME.
     resource = Resource.create(about)
-    spans, metrics = _spans(report, resource), _metrics(report, resource)
+    trace, metrics = spans(report, _NAME, resource), _metrics(report, resource)
 
     def settings(path: str) -> dict[str, Any]:
         given = {"endpoint": f"{base}{path}"} if base else {}
@@ -66,12 +67,13 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
 
     with _captured() as problems:
         traces = OTLPSpanExporter(**settings("/v1/traces"))
-        if traces.export(spans).name != "SUCCESS":
-            raise errors.NotifyError(_failure("traces", problems))
+        for first in range(0, len(trace), _BATCH):
+            if traces.export(trace[first : first + _BATCH]).name != "SUCCESS":
+                raise errors.NotifyError(_failure("traces", problems))
         measures = OTLPMetricExporter(**settings("/v1/metrics"))
         if measures.export(metrics).name != "SUCCESS":
             raise errors.NotifyError(_failure("metrics", problems))
-    context = spans[-1].context
+    context = trace[-1].context
     if context:
         _log.info("trace %032x", context.trace_id)
 
@@ -98,82 +100,6 @@ def _captured() -> Iterator[list[str]]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
-
-
-def _spans(report: models.RunResult, resource: Resource) -> list[ReadableSpan]:
-    """Return the spans of a run: the run itself, its targets, their phases and steps."""
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: PLC0415
-        InMemorySpanExporter,
-    )
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
-
-    memory = InMemorySpanExporter()
-    provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    tracer = provider.get_tracer(_NAME, report.runner_version)
-    attributes = {"impex.run_id": report.run_id, "impex.manifest": report.manifest.name}
-    attributes["impex.exit_code"] = str(report.exit_code)
-    span = _start(tracer, f"run {report.manifest.name}", report.started, None, attributes)
-    for each in report.results:
-        _add_target(tracer, each, span)
-    _end(span, report.finished, report.refusal or next(iter(report.problems), ""))
-    return list(memory.get_finished_spans())
-
-
-def _add_target(tracer: Tracer, result: models.TargetResult, parent: Span) -> None:
-    attributes = {
-        "impex.target": result.target.name,
-        "impex.outcome": result.outcome.value,
-        "impex.tenant": result.tenant,
-        "impex.job_id": result.job_id,
-    }
-    # A target is queued before work on it begins.
-    began = min([result.started, *(each.started for each in result.phases)])
-    span = _start(tracer, f"target {result.target.name}", began, parent, attributes)
-    steps = span
-    for each in result.phases:
-        phase = _start(tracer, each.name, each.started, span, {"impex.job_id": each.job_id})
-        _end(phase, each.finished)
-        if each.name == "steps":
-            steps = phase
-    for step in result.steps:
-        if step.started is None:  # an earlier run completed it
-            continue
-        about = {"impex.step": step.uses, "impex.outcome": step.outcome}
-        child = _start(tracer, f"step {step.uses}", step.started, steps, about)
-        failed = step.message if step.outcome in {"failed", "warned"} else ""
-        child.set_status(*_status(failed))
-        child.end(_nanoseconds(step.started) + int(step.seconds * 1e9))
-    _end(span, result.finished, "" if result.good else result.error or result.outcome.value)
-
-
-def _start(
-    tracer: Tracer, name: str, at: datetime, parent: Span | None, attributes: Mapping[str, str]
-) -> Span:
-    from opentelemetry.context import Context  # noqa: PLC0415
-    from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
-
-    # An empty context: one of an embedding program is not that of this run.
-    context = set_span_in_context(parent, Context()) if parent else Context()
-    known = {key: value for key, value in attributes.items() if value}
-    return tracer.start_span(name, context, attributes=known, start_time=_nanoseconds(at))
-
-
-def _end(span: Span, at: datetime, error: str = "") -> None:
-    span.set_status(*_status(error))
-    span.end(_nanoseconds(at))
-
-
-def _status(error: str) -> tuple[Any, str | None]:
-    from opentelemetry.trace import StatusCode  # noqa: PLC0415
-
-    return (StatusCode.ERROR, error) if error else (StatusCode.OK, None)
-
-
-def _nanoseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1e6) * 1000
 
 
 def _metrics(report: models.RunResult, resource: Resource) -> Any:

@@ -52,6 +52,7 @@ class World:
         self._start = start
         self.speed = 0.0
         self.tenants: dict[str, Sandbox] = {}
+        self.notify: list[dict[str, Any]] = []
 
     def now(self) -> float:
         """Return the tenants' time."""
@@ -77,6 +78,7 @@ class World:
             "version": 1,
             "connections": connections,
             "targets": targets,
+            "notify": self.notify,
             "report": {"json": "report.json"},
         }
         path = self.folder / "m.yaml"
@@ -245,8 +247,11 @@ def test_killed_run_is_resumed(world: World) -> None:
     """Its processes end with it, and a program finishes what they began, with one process.
 
     ``RunOptions.executor`` is the option; of its one process the second target waits until it is
-    free.
+    free. What they recorded for a notifier is in the results.
     """
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    # Never sent: no target is held.
+    world.notify = [{"uses": "otel", "on": ["held"], "with": {"endpoint": "http://localhost"}}]
     process = world.start()
     world.wait_for_jobs()
     workers = world.holders()
@@ -259,6 +264,8 @@ def test_killed_run_is_resumed(world: World) -> None:
 
     assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED] * 2
     assert len(set(world.holders())) == 1
+    for each in result.results:
+        assert f"/{each.job_id}/status" in str(each.http_calls)
     assert [tenant.jobs_created for tenant in world.tenants.values()] == [1, 1]
 
 

@@ -16,6 +16,7 @@ from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.errors import NotifyError
 from spark_impex_runner.models import (
     Artifact,
+    HttpCall,
     Manifest,
     Outcome,
     PhaseTime,
@@ -173,6 +174,14 @@ def requests_of(receiver: Any) -> tuple[Any, Any]:
     )
 
 
+def attributes(span: Any) -> dict[str, Any]:
+    """Return the attributes of a span."""
+    return {
+        each.key: getattr(each.value, str(each.value.WhichOneof("value")))
+        for each in span.attributes
+    }
+
+
 def test_trace_has_run_targets_phases_and_steps(
     otel: ModuleType, report: RunResult, receiver: Any
 ) -> None:
@@ -210,6 +219,87 @@ def test_trace_has_run_targets_phases_and_steps(
     assert all(each.headers["x-key"] == "sesame" for each in receiver.received)
 
 
+def received_spans(receiver: Any) -> dict[str, Any]:
+    """Return the spans of all requests by their names."""
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415
+
+    decode = trace_service_pb2.ExportTraceServiceRequest.FromString
+    sent = [decode(each.body) for each in receiver.received if each.path == "/v1/traces"]
+    resources = [each for request in sent for each in request.resource_spans]
+    scopes = [scope for each in resources for scope in each.scope_spans]
+    return {each.name: each for scope in scopes for each in scope.spans}
+
+
+def test_calls_are_client_spans(otel: ModuleType, report: RunResult, receiver: Any) -> None:
+    """In the step, phase, target or run that they began in, by the conventions for HTTP."""
+    api = "https://excel.sit.coherent.global/acme/api/v4/export"
+    motor, life = report.results
+    life = replace(
+        life,
+        http_calls=(
+            HttpCall("PATCH", f"{api}/j1", at(0.5), 0.1, 200),
+            HttpCall("GET", f"{api}/j1/status", at(3), 0.1, 503),
+            HttpCall("GET", "http://[::1]:8080", at(3.75), 0.5, 200, "the connection failed"),
+            HttpCall("PUT", "https://runner.acme.internal", at(7), 0.25, 0, "no answer"),
+        ),
+        http_calls_omitted=2,
+    )
+    listing = HttpCall("POST", f"{api[:38]}/api/v3/services/search", at(0), 0.25, 200)
+    report = replace(report, results=(motor, life), http_calls=(listing,))
+
+    otel.send({"endpoint": receiver.url}, report)
+
+    spans = received_spans(receiver)
+    names = {each.span_id: each.name for each in spans.values()}
+    calls = [each for each in spans.values() if each.kind == 3]
+    search, cancel = "POST /{tenant}/api/v3/services/search", "PATCH /{tenant}/api/v4/export/{id}"
+    assert {each.name: names[each.parent_span_id] for each in calls} == {
+        search: "run release",
+        cancel: "target life",
+        "GET /{tenant}/api/v4/export/{id}/status": "running",
+        "GET": "target life",
+        "PUT": "step unzip",
+    }
+    assert spans["target life"].start_time_unix_nano == spans[cancel].start_time_unix_nano
+    status = spans["GET /{tenant}/api/v4/export/{id}/status"]
+    assert attributes(status) == {
+        "http.request.method": "GET",
+        "server.address": "excel.sit.coherent.global",
+        "server.port": 443,
+        "url.full": f"{api}/j1/status",
+        "url.path": "/acme/api/v4/export/j1/status",
+        "url.template": "/{tenant}/api/v4/export/{id}/status",
+        "http.response.status_code": 503,
+        "error.type": "503",
+    }
+    assert (status.status.code, status.status.message) == (2, "")
+    assert status.end_time_unix_nano - status.start_time_unix_nano == 10**8
+    assert attributes(spans["GET"]) == {
+        "http.request.method": "GET",
+        "server.address": "::1",
+        "server.port": 8080,
+        "http.response.status_code": 200,
+        "error.type": "_OTHER",
+    }
+    assert (spans["PUT"].status.code, spans["PUT"].status.message) == (2, "no answer")
+    assert spans[search].status.code == 0
+    assert attributes(spans["target life"])["impex.http_calls_omitted"] == 2
+
+
+def test_large_trace_is_sent_in_parts(
+    otel: ModuleType, report: RunResult, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collectors refuse large requests."""
+    monkeypatch.setattr(otel, "_BATCH", 3)
+
+    otel.send({"endpoint": receiver.url}, report)
+
+    assert [each.path for each in receiver.received] == [*["/v1/traces"] * 3, "/v1/metrics"]
+    spans = received_spans(receiver).values()
+    assert len({each.trace_id for each in spans}) == 1
+    assert {each.name for each in spans} >= {"run release", "target life", "step unzip"}
+
+
 @pytest.mark.parametrize(("replies", "kind"), [([400], "traces"), ([200, 403], "metrics")])
 def test_refusing_collector_is_one_line(
     otel: ModuleType,
@@ -245,7 +335,7 @@ def test_missing_sdk_names_extra(monkeypatch: pytest.MonkeyPatch, report: RunRes
 def test_real_run_is_observed(
     otel: ModuleType, tmp_path: Path, examples: Path, receiver: Any, clock: Any
 ) -> None:
-    """The file and the trace of a run have its phases, in their order, and its step."""
+    """The file and the trace of a run have its phases, its step and its HTTP calls."""
     assert otel
     (tmp_path / "m.yaml").write_text(
         f"version: 1\nconnections: {{demo: {{sandbox: '{examples / 'tenant'}'}}}}\n"
@@ -259,8 +349,13 @@ def test_real_run_is_observed(
     assert result.exit_code == 0
     found = samples((tmp_path / "out/impex.prom").read_text())
     assert found["impex_target_good", "m", "a"] == 1
-    traces, _ = requests_of(receiver)
-    spans = [each for r in traces.resource_spans for s in r.scope_spans for each in s.spans]
-    names = [each.name for each in sorted(spans, key=lambda each: each.start_time_unix_nano)]
-    assert {"run m", "target a", "running", "downloading", "steps", "step checksum"} <= set(names)
-    assert all(each.status.code == 1 for each in spans)
+    spans = received_spans(receiver)
+    ours = {"run m", "target a", "running", "downloading", "steps", "step checksum"}
+    assert ours <= spans.keys()
+    assert {spans[each].status.code for each in ours} == {1}
+    assert {name for name, each in spans.items() if each.kind == 3} == {
+        "GET /{tenant}/api/v4/export/status",
+        "POST /{tenant}/api/v4/export",
+        "GET /{tenant}/api/v4/export/{id}/status",
+        "GET",  # the package
+    }
