@@ -1,20 +1,25 @@
 """Makes the pictures of the documentation from real runs: ``python docs/pictures.py``.
 
-Two emulated tenants are served on this machine, slow enough to watch. Terminal pictures need the
-library pyte, those of HTML pages Chromium (``chromium``, or another name in ``CHROMIUM``).
+Two emulated tenants are served on this machine, slow enough to watch, and a collector of traces.
+Terminal pictures need the library pyte, those of HTML pages Chromium (``chromium``, or another name
+in ``CHROMIUM``), that of a trace the extra ``[otel]``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import waterfall
 from terminal import Terminal, svg
 
 from spark_impex_runner.sandbox.faults import parse_fault
@@ -60,6 +65,17 @@ targets:
         with: {{to: sit, if_present: add_version, gate: manual}}
 report: {{html: report.html}}
 """
+TRACED = """\
+version: 1
+name: motor-release
+connections:
+  sit: {{base_url: "{sit}", auth: {{token: "${{env:TOKEN}}"}}}}
+defaults: {{connection: sit}}
+targets:
+  - {{name: motor, services: ["motor/p*"], steps: [{{uses: checksum}}, {{uses: unzip}}]}}
+  - {{name: life, services: [life/annuity], steps: [{{uses: checksum}}]}}
+notify: [{{uses: otel, on: [always], with: {{endpoint: "{collector}"}}}}]
+"""
 
 
 def main() -> None:
@@ -85,6 +101,7 @@ def main() -> None:
         html = subprocess.run(command, cwd=folder, capture_output=True, check=False)
         (folder / "diff.html").write_bytes(html.stdout)
         _photo(folder / "diff.html", "diff-page", (1024, 760))
+        _trace(folder)
 
 
 @contextmanager
@@ -104,6 +121,34 @@ def _tenants(folder: Path) -> Iterator[None]:
         manifest = MANIFEST.format(sit=sit.base_url, uat=uat.base_url)
         (folder / "release.yaml").write_text(manifest)
         yield
+
+
+def _trace(folder: Path) -> None:
+    """Draw the trace that a run sends to a collector."""
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/traces":
+                received.append(body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sit = re.search(r'"(http://\S+)"', (folder / "release.yaml").read_text())
+        collector = f"http://127.0.0.1:{server.server_port}"
+        manifest = TRACED.format(sit=sit[1] if sit else "", collector=collector)
+        (folder / "trace.yaml").write_text(manifest)
+        command = _impex("run", "-q", "trace.yaml", "--state", "trace-state")
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        server.shutdown()
+    picture = waterfall.svg(waterfall.rows(received), "one run as a trace")
+    (IMAGES / "trace.svg").write_text(picture, encoding="utf-8")
 
 
 def _versions(folder: Path) -> tuple[str, str]:

@@ -37,8 +37,8 @@ _COLOURS = {
     "white": "#f0f6fc",
     "brightblack": "#8b949e",
 }
-_FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace"
-_FOREGROUND, _BACKGROUND = "#c9d1d9", "#0d1117"
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace"
+FOREGROUND, BACKGROUND = "#c9d1d9", "#0d1117"
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def svg(screen: pyte.Screen, title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">',
         f"<title>{label}</title>",
-        f'<rect width="100%" height="100%" rx="8" fill="{_BACKGROUND}"/>{dots}',
-        f'<g font-family="{_FONT}" font-size="14" fill="{_FOREGROUND}" xml:space="preserve">',
+        f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>{dots}',
+        f'<g font-family="{FONT}" font-size="14" fill="{FOREGROUND}" xml:space="preserve">',
         f'<text x="50%" y="21" text-anchor="middle" fill="#8b949e">{escape(title)}</text>',
         *(_drawn(runs, _TITLE + (row + 0.75) * _LINE) for row, runs in enumerate(lines)),
         "</g></svg>",
@@ -159,4 +159,4 @@ def _drawn(runs: Sequence[tuple[str, Style]], y: float) -> str:
 
 
 def _colour(name: str) -> str:
-    return _COLOURS.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else _FOREGROUND)
+    return _COLOURS.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else FOREGROUND)
