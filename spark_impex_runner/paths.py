@@ -86,15 +86,30 @@ class Identities:
         """Return True if the file system of ``folder``, or of its nearest parent, ignores case."""
         if folder not in self._folds:
             parent, name = os.path.split(folder)
-            other = os.path.join(parent, name.swapcase())  # noqa: PTH118
-            if not name:
-                answer = False
-            elif other != folder and os.path.isdir(folder):  # noqa: PTH112
-                answer = os.path.exists(other) and os.path.samefile(folder, other)  # noqa: PTH110, PTH121
+            # What is in it tells: another file system than its parent's may be mounted there.
+            if entry := _cased_entry(folder):
+                answer = _is_same_in_other_case(folder, entry)
+            elif name.swapcase() != name and os.path.isdir(folder):  # noqa: PTH112
+                answer = _is_same_in_other_case(parent, name)
             else:
-                answer = self._ignores_case(parent)
+                answer = bool(name) and self._ignores_case(parent)
             self._folds[folder] = answer
         return self._folds[folder]
+
+
+def _cased_entry(folder: str) -> str:
+    """Return the name of something in a folder that case changes, empty if there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return next((each.name for each in entries if each.name.swapcase() != each.name), "")
+    except OSError:
+        return ""
+
+
+def _is_same_in_other_case(folder: str, name: str) -> bool:
+    """Return whether a name in a folder leads to the same file in the other case."""
+    path, other = (os.path.join(folder, each) for each in (name, name.swapcase()))  # noqa: PTH118
+    return os.path.lexists(other) and os.path.samestat(os.lstat(path), os.lstat(other))
 
 
 class ProtectedPaths:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ def test_case_counts_as_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Identities, "_ignores_case", lambda *_: True)
     assert len(set(map(Identities().of, names))) == 1
     assert folded("Prämie") == folded("PRA\u0308MIE")
+
+
+def test_mounted_file_system_is_asked_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder where another file system is mounted may ignore case though its parent does not."""
+    folder = tmp_path / "mnt"
+    folder.mkdir()
+    (folder / "m.yaml").touch()
+    lstat = os.lstat
+
+    def ignoring(path: str) -> os.stat_result:
+        home, name = os.path.split(path)
+        return lstat(f"{home}/{name.lower()}" if home == str(folder) else path)
+
+    monkeypatch.setattr(os.path, "lexists", lambda path: bool(ignoring(path)))
+    monkeypatch.setattr(os, "lstat", ignoring)
+
+    assert Identities().of(folder / "Out") == Identities().of(folder / "oUT")
 
 
 def test_folders_above_output_do_not_count(tmp_path: Path) -> None:

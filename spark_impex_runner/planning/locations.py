@@ -238,7 +238,20 @@ def _output_conflicts(targets: Iterable[Target], uses: PathUses) -> Iterator[tup
             if f"{place}{os.sep}".startswith(f"{identities.of(folder.path)}{os.sep}"):
                 yield use, f"the output would lie in {folder.what}; choose another folder"
         if (other := seen.setdefault(place, target)) is not target:
-            yield use, f"the targets {other.name!r} and {target.name!r} would write to one output"
+            yield use, _shared_output(other, target)
+
+
+def _shared_output(one: Target, other: Target) -> str:
+    """Return the message for two targets with one output, and why their paths are one."""
+    message = f"the targets {one.name!r} and {other.name!r} would write to one output"
+    if one.output != other.output:
+        same = folded(str(one.output)) == folded(str(other.output))
+        why = ", since this file system ignores letter case" if same else ""
+        # As long a path as two may have is cut in a message: what differs must stay.
+        above = os.path.commonpath((one.output, other.output))
+        names = " and ".join(os.path.relpath(each.output, above) for each in (one, other))
+        message += f": {names} are one folder{why}"
+    return f"{message}; choose another folder for one of them"
 
 
 def _step_conflicts(

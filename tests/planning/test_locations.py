@@ -13,6 +13,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.paths import Identities
 from spark_impex_runner.planning.disk import check_disk
 from spark_impex_runner.planning.load import load
 from spark_impex_runner.planning.locations import cache_folder, state_place
@@ -145,6 +146,18 @@ def test_step_replaces_nothing(check: Any, output: str, steps: str, message: str
 
     assert problem.startswith("m.yaml:7:" if "one output" in message else "m.yaml:6:")
     assert message in problem
+
+
+def test_outputs_that_differ_in_case_are_one(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system ignores case, the message says so, with both paths."""
+    monkeypatch.setattr(Identities, "_ignores_case", lambda *_: True)
+
+    [problem] = check(output="EXPORTS/B")
+
+    assert problem.endswith(
+        "the targets 'a' and 'b' would write to one output: EXPORTS/B and exports/b are one folder, "
+        "since this file system ignores letter case; choose another folder for one of them"
+    )
 
 
 @pytest.mark.parametrize("name", ["src/precious.py", "SHA256SUMS"])
