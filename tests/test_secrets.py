@@ -128,13 +128,15 @@ def send(options, report):
     seen = str(asdict(report))
     if os.environ["TOKEN"] in seen or options["key"] in seen:
         raise SystemExit("a notifier sees the secrets of others")
+    if "/api/v4/export" not in seen:
+        raise SystemExit("the HTTP calls are not among what it sees")
     raise ConnectionError(f"no answer to {options['key']}")
 
 
 @hookimpl
 def impex_register(registry):
     registry.report("leak", "tells all", write)
-    registry.notifier("leak", "tells all", KEY, send)
+    registry.notifier("leak", "tells all", KEY, send, http_calls=True)
 """
 
 

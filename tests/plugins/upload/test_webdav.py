@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from spark_impex_runner.errors import StepError, UsageError
+from spark_impex_runner.spark.http.calls import CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -167,6 +168,19 @@ def test_missing_folder_is_created_once(server: Server, motor: Any, path: str) -
     assert f"{root}/files/b c/" in made
     tried = {each for each in made if server.requests[f"MKCOL {each}"] > 2}
     assert not tried
+
+
+def test_requests_are_recorded(server: Server, motor: Any, clock: Any) -> None:
+    """Those of files that are sent at once, too; without a path, which may be a secret."""
+    log = CallLog(clock)
+
+    with log.recording():
+        motor.deliver(options(server, parallel=4), FILES)
+
+    sent = Counter({each: n for each, n in server.requests.items() if " " not in each})
+    assert Counter(each.method for each in log.calls()) == sent
+    assert sent["PUT"] >= len(FILES)
+    assert {each.url for each in log.calls()} == {f"http://127.0.0.1:{server.port}"}
 
 
 @pytest.mark.parametrize(
