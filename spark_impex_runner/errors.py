@@ -6,7 +6,8 @@
     ├── UsageError                     2   the command, or an argument of the Python interface
     │   ├── ManifestError              2   the manifest; carries every Problem
     │   ├── UriError                   2   a service URI that cannot be read
-    │   └── StateError                 2   the state file, or a target that another runner holds
+    │   └── StateError                 2   the state file
+    │       ├── LockedError            2   a target that another runner holds
     │       └── StateUnavailableError  4   no reply of the store, or a lost lease: run again
     ├── PluginError                    7   a plugin is missing, or broke its contract
     ├── SparkError                     4   work on a tenant
@@ -113,6 +114,14 @@ class StateError(UsageError):
     """The state cannot be read or written, or another runner works on the target."""
 
     kind = "state or lock unavailable"
+
+
+class LockedError(StateError):
+    """Another runner, ``holder``, works on ``what``, such as a target."""
+
+    def __init__(self, what: str, holder: str) -> None:
+        super().__init__(f"{what} is locked by {holder}; wait for it or stop it")
+        self.holder = holder
 
 
 class StateUnavailableError(StateError):

@@ -1,18 +1,23 @@
-"""Handle an event once: the state keeps which events a manifest has been run for."""
+"""Handle an event once: the state keeps which events a manifest was run for of late."""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
+from spark_impex_runner.errors import LockedError, StateError
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.rules import is_variable
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.state.opening import open_state
+from spark_impex_runner.state.placed import old_values_statement, value_statement
+from spark_impex_runner.state.storage import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -21,8 +26,13 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.placed import ValueKey
     from spark_impex_runner.state.store import State
 
+# How long an event is remembered. How often and how long Spark repeats a webhook is not documented;
+# others do so for three days at most, and people repeat events by hand after a holiday.
+REMEMBERED: Final = timedelta(days=30)
 # Exit codes after which the event is not run again: all is delivered, or waits for an approval.
 _HANDLED = (0, 9)
+# In place of a step's name.
+_USES = "event"
 
 
 @dataclass
@@ -42,29 +52,74 @@ class EventRecord:
 def recorded_event(
     path: Path, options: RunOptions, event: Event, clock: Clock
 ) -> Iterator[EventRecord]:
-    """Lock an event of a manifest for the block, and record it as handled if its run ends well.
+    """Lock the events of a manifest for the block, and record one as handled if its run ends well.
 
     A killed run leaves it unhandled; run again, it resumes the same jobs. Raises ``StateError`` if
-    another process handles it, ``ManifestError`` or ``UsageError`` if the manifest cannot be read.
+    another process handles an event of the manifest, ``ManifestError`` or ``UsageError`` if the
+    manifest cannot be read.
     """
     document = assemble(path, options.overlays)
     variables = {
         name: value for name, value in event.variables.items() if is_variable(document, name)
     }
-    name = document.data.get("name") if isinstance(document.data, dict) else None
-    # No name in a manifest has a plus.
-    key = f"{name or path.stem}/event+{event.id}"
-    value = (key, "event", "handled")
+    written = document.data.get("name") if isinstance(document.data, dict) else None
+    name = str(written or path.stem)
     with closing(open_state(state_place(path, options), clock)) as state:
-        if handled := _handled(state, value, options):  # first: this needs no lock
-            yield EventRecord(handled, variables)
+        handled = _Handled(state, name, options)
+        if when := handled.get(event, clock.now()):  # first: this needs no lock
+            yield EventRecord(when, variables)
             return
-        with state.storage.lease(key, clock.now()):
-            record = EventRecord(_handled(state, value, options), variables)
+        with handled.lock(clock.now()):
+            record = EventRecord(handled.get(event, clock.now()), variables)
             yield record
             if record.exit_code in _HANDLED:
-                state.store_value(value, f"{clock.now():%Y-%m-%dT%H:%M:%SZ}")
+                handled.put(event, clock.now())
 
 
-def _handled(state: State, key: ValueKey, options: RunOptions) -> str:
-    return "" if options.fresh else state.value(key)
+class _Handled:
+    """The events of one manifest that were handled, each with its time.
+
+    All are rows of one target, under one lock: events of a manifest run the same targets, so that
+    two at once would fail, and what is removed with the next event leaves no file behind.
+    """
+
+    def __init__(self, state: State, manifest: str, options: RunOptions) -> None:
+        self._state = state
+        self._manifest = manifest
+        self._fresh = options.fresh
+        # No name of a target begins with an underscore.
+        self._target = f"{manifest}/_events"
+
+    @contextmanager
+    def lock(self, now: datetime) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._state.storage.lease(self._target, now))
+            except LockedError as error:
+                raise StateError(
+                    f"another event of {self._manifest} is handled by {error.holder}; wait for it "
+                    "or stop it"
+                ) from error
+            yield
+
+    def get(self, event: Event, now: datetime) -> str:
+        """Return when an event was handled, empty if it was not, or is not remembered any more."""
+        when = "" if self._fresh else self._state.value(self._key(event))
+        return when if when >= _text(now - REMEMBERED) else ""
+
+    def put(self, event: Event, now: datetime) -> None:
+        """Store that an event is handled, and remove those that are too old."""
+        key, least = self._key(event), _text(now - REMEMBERED)
+        self._state.storage.write_vital(
+            Scope.of_target(self._target),
+            value_statement(key, _text(now)),
+            old_values_statement(key, least),
+        )
+
+    def _key(self, event: Event) -> ValueKey:
+        return self._target, _USES, event.id
+
+
+def _text(moment: datetime) -> str:
+    """Return a UTC time as text whose order is that of the times."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

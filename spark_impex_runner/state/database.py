@@ -183,7 +183,8 @@ class Database:
                 "tenant"
             ) from error
         except OSError as error:
-            raise StateError(f"{self.path}: {error.strerror or error}; {_hint('')}") from error
+            reason = error.strerror or str(error)
+            raise StateError(f"{self.path}: {reason}; {_hint(reason)}") from error
 
 
 def _create_files(folder: Path, path: Path) -> None:
@@ -199,6 +200,6 @@ def _create_files(folder: Path, path: Path) -> None:
 def _hint(reason: str) -> str:
     if "locked" in reason:
         return "another process holds it; wait for it, or use another folder with --state DIR"
-    if "full" in reason:
+    if "full" in reason or "No space" in reason:
         return "free disk space and run the same command again"
     return "use a folder on a local, writable disk with --state DIR"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from spark_impex_runner import fields
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import LockedError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,8 @@ _KEPT = 120
 def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
     """Lock a target for the block.
 
-    The lock is the kernel's: that of a killed runner is free at once. Raises ``StateError``, which
-    names the holder, if another runner works on the target.
+    The lock is the kernel's: that of a killed runner is free at once. Raises ``LockedError`` if
+    another runner works on the target.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - see ``atomic.exclusive``
 
@@ -39,9 +39,7 @@ def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
         lock = FileLock(base.with_name(f"{base.name}.lock"), mode=0o600, thread_local=False)
         lock.acquire(timeout=0)
     except Timeout:
-        raise StateError(
-            f"target {target} is locked by {_describe(holder)}; wait for it or stop it"
-        ) from None
+        raise LockedError(f"target {target}", _describe(holder)) from None
     except (OSError, NotImplementedError) as error:
         raise StateError(
             f"cannot lock {base}.lock ({error}); put the state on a local disk with --state DIR"

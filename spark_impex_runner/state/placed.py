@@ -30,6 +30,12 @@ def value_statement(key: ValueKey, value: str) -> tuple[str, tuple[str, ...]]:
     return "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)", (*key, value)
 
 
+def old_values_statement(key: ValueKey, least: str) -> tuple[str, tuple[str, ...]]:
+    """Return the statement that deletes the values of a key's step that are less."""
+    sql = "DELETE FROM memories WHERE target = ? AND uses = ? AND key <> ? AND value < ?"
+    return sql, (*key, least)
+
+
 class Placed:
     """The records of what the runs of one target put into its output, by path."""
 

@@ -106,8 +106,8 @@ class Storage(Protocol):
     def lease(self, target: str, now: datetime) -> AbstractContextManager[None]:
         """Lock a target for the block, within ``run_lease`` or without one.
 
-        That of a killed process becomes free. Raises ``StateError``, which names the holder, if
-        another runner works on the target.
+        That of a killed process becomes free. Raises ``LockedError`` if another runner works on
+        the target.
         """
 
     def run_lease(self, run_id: str) -> AbstractContextManager[None]:

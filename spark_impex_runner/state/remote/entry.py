@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StateError, StateUnavailableError
+from spark_impex_runner.errors import LockedError, StateError, StateUnavailableError
 from spark_impex_runner.state.remote.document import Document, damaged, decode, object_key
 from spark_impex_runner.state.remote.objects import RefusedError, write
 
@@ -115,9 +115,7 @@ class Entry:
         """Become the owner of the object; return the one whom it has, None on success."""
         with self._lock:
             if self.is_leased:
-                raise StateError(
-                    f"target {self.scope.key} is locked by this process; wait for it or stop it"
-                )
+                raise LockedError(f"target {self.scope.key}", "this process")
             for _ in range(_ATTEMPTS):
                 if self._read_at is None or self._owner:
                     self.refresh()

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import Interrupted, StateError
+from spark_impex_runner.errors import Interrupted, LockedError, StateError
 from spark_impex_runner.object_store.address import parse_address
 from spark_impex_runner.state.remote.entries import Entries
 from spark_impex_runner.state.remote.lease import Lease
@@ -120,9 +120,7 @@ class ObjectStorage:
                 entry.free(holder)
                 continue
             if view.is_alive:
-                raise StateError(
-                    f"target {entry.scope.key} is locked by {holder}; wait for it or stop it"
-                )
+                raise LockedError(f"target {entry.scope.key}", str(holder))
             self._clock.wait(self._timing.look)
             entry.forget()
 
