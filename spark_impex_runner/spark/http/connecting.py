@@ -80,7 +80,11 @@ _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HttpPool, "https": _Http
 
 
 class Adapter(HTTPAdapter):
-    """Connections of ``requests`` that record for each thread whether one was established."""
+    """Connections of ``requests`` that record for each thread whether one was established.
+
+    It sends each ``PreparedRequest`` of ours on its route, and returns the reply of urllib3:
+    nobody needs the cookies and the encoding that ``requests`` adds.
+    """
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Create the pools of direct connections."""
@@ -93,6 +97,25 @@ class Adapter(HTTPAdapter):
         if isinstance(manager, ProxyManager):  # the manager for SOCKS has its own connections
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool of a request's route, or a new one if that was closed."""
+        route = request.route
+        if route.pool is None or route.pool.pool is None:
+            route.pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return route.pool
+
+    def request_url(self, request: Any, proxies: Any) -> Any:
+        """Return what the first line of a request names."""
+        route = request.route
+        route.target = route.target or super().request_url(request, proxies)
+        return route.target
+
+    def build_response(self, req: Any, resp: Any) -> Any:  # noqa: ARG002 - the library's shape
+        """Return the reply as it is."""
+        return resp
 
 
 class ReachedHosts:
@@ -110,7 +133,7 @@ class ReachedHosts:
 
     def reached(self, url: str) -> None:
         """Record that a connection to the host of ``url`` was established."""
-        self._reached.add(urlsplit(url).netloc)
+        self._reached.add(_origin(url))
 
     def connect_deadline(self, url: str, exchange: Exchange) -> float:
         """Return when a request must have its connection, by ``time.monotonic``.
@@ -125,7 +148,7 @@ class ReachedHosts:
 
     def has_reached(self, url: str) -> bool:
         """Return whether a connection to the host of ``url`` was ever established."""
-        return urlsplit(url).netloc in self._reached
+        return _origin(url) in self._reached
 
     def failure(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
         """Return the error for a failure to send a request or to read the head of its reply.
@@ -145,6 +168,11 @@ class ReachedHosts:
         reached = self.has_reached(url)
         permanent = give_up and not reached
         return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
+
+
+def _origin(url: str) -> str:
+    """Return scheme and host of a URL; parsing it would take a share of every status check."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 def connect_timed_out(url: str) -> TransportError:

@@ -13,10 +13,12 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3 import Timeout
 from urllib3 import exceptions as urllib3_errors
 
 from spark_impex_runner.blocking import GRACE, LAST, Background
@@ -40,7 +42,7 @@ from spark_impex_runner.spark.http.message import (
     platform_name,
     product,
 )
-from spark_impex_runner.spark.http.proxies import proxies_of, proxy_host
+from spark_impex_runner.spark.http.prepared import PreparedRequest, Route
 from spark_impex_runner.spark.http.response import HttpResponse, json_or_none
 from spark_impex_runner.spark.http.urls import redirected
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from typing_extensions import Self
+    from urllib3 import BaseHTTPResponse
 
 _R = TypeVar("_R")
 _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
@@ -56,6 +59,8 @@ _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 _MAX_TIMEOUT = 2_000_000.0
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL_SIZE = 32
+# The URLs of a tenant that are requested again and again: the statuses of its jobs, the listing.
+_ROUTES = 8
 # A connection of at least `_FAST` bytes a second is read in pieces of `CHUNK` bytes, a slower one
 # as bytes arrive, so that a cut loses none of them and an interrupt is noticed at once.
 _FAST = 20e6
@@ -92,6 +97,8 @@ class Transport:
         # The adapter alone, without a `requests.Session`: that would read netrc files, keep cookies
         # and follow redirects.
         self._pool = Adapter(pool_maxsize=_POOL_SIZE)
+        self._route_to = lru_cache(_ROUTES)(Route.to)
+        self._limits: Any = Timeout(connect=self._timeout, read=self._timeout)
         self._hosts = ReachedHosts(self.clock.monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
         # urllib3 logs the path of every request, and that of a download link is a secret.
@@ -197,30 +204,25 @@ class Transport:
         self._hosts.begin()
         proxy = ""
         try:
-            proxies = proxies_of(request.url)
-            proxy = proxy_host(request.url, proxies)
-            reply = self._send(request, proxies, exchange)
+            route = self._route_to(request.url)
+            proxy = route.proxy
+            reply = self._send(PreparedRequest(request, route, self._agent), exchange)
         except _FAILURES as error:
             self.fast = False
             raise self._hosts.failure(error, request.url, proxy, self._timeout) from None
         self._hosts.reached(request.url)
-        return Stream(reply, self)
+        return Stream(reply, route.url, self)
 
-    def _send(
-        self, request: HttpRequest, proxies: Mapping[str, str], exchange: Exchange
-    ) -> requests.Response:
-        prepared = requests.PreparedRequest()
-        headers = {**self._agent, **request.headers}
-        prepared.prepare(request.method, request.url, headers, data=request.body)
-        if request.body is not None and not isinstance(request.body, bytes):
-            # `prepare` has put its length into the headers already.
-            prepared.body = exchange.tracked(request.body)  # type: ignore[assignment]
-        return self._pool.send(
+    def _send(self, prepared: PreparedRequest, exchange: Exchange) -> BaseHTTPResponse:
+        if prepared.body is not None and not isinstance(prepared.body, bytes):
+            # Its length is in the headers already.
+            prepared.body = exchange.tracked(prepared.body)  # type: ignore[assignment,arg-type]
+        return self._pool.send(  # type: ignore[return-value] # see Adapter.build_response
             prepared,
             stream=True,
-            timeout=self._timeout,
+            timeout=self._limits,
             verify=self._verify,
-            proxies=proxies,
+            proxies=prepared.route.proxies,
         )
 
 
@@ -230,11 +232,11 @@ class Stream:
     ``fast`` is the initial reading mode of ``chunks``, taken over from the previous body.
     """
 
-    def __init__(self, reply: requests.Response, transport: Transport) -> None:
+    def __init__(self, reply: BaseHTTPResponse, url: str, transport: Transport) -> None:
         self.fast = transport.fast
-        self.status = reply.status_code
-        self.headers: Mapping[str, str] = reply.headers
-        self.url = reply.url
+        self.status = reply.status
+        self.headers: Mapping[str, str] = CaseInsensitiveDict(reply.headers)
+        self.url = url
         self._reply = reply
         self._transport = transport
         self._received = 0
@@ -247,7 +249,7 @@ class Stream:
 
     def read(self) -> bytes:
         """Return the body, without a limit of time."""
-        raw, headers = self._reply.raw, self.headers
+        raw, headers = self._reply, self.headers
         if 200 <= self.status < 300:
             return self._transport.translated_errors(lambda: read_all(raw, headers, limits.REPLY))
         return self._transport.translated_errors(
@@ -289,11 +291,12 @@ class Stream:
     def abort(self) -> None:
         """End a blocked read of another thread; that thread then closes the stream."""
         with suppress(ValueError, RuntimeError, OSError):  # it ended by itself just now
-            self._reply.raw.shutdown()
+            self._reply.shutdown()
 
     def close(self) -> None:
         """Return the connection to the pool, or close it if the body was not read to its end."""
         self._reply.close()
+        self._reply.release_conn()
         self.call.end()
 
     def _next(self, left: int, fast: bool) -> bytes:
@@ -337,7 +340,7 @@ class Stream:
             before = self._received
 
     def _read(self, left: int, fast: bool) -> bytes:
-        raw = self._reply.raw
+        raw = self._reply
         if fast:
             return bytes(raw.read(left, decode_content=False))
         return bytes(raw.read1(min(left, _READ_SIZE), decode_content=False))
