@@ -155,8 +155,8 @@ def test_outputs_that_differ_in_case_are_one(check: Any, monkeypatch: pytest.Mon
     [problem] = check(output="EXPORTS/B")
 
     assert problem.endswith(
-        "the targets 'a' and 'b' would write to one output: EXPORTS/B and exports/b are one folder, "
-        "since this file system ignores letter case; choose another folder for one of them"
+        "the targets 'a' and 'b' would write to one output: EXPORTS/B and exports/b are one "
+        "folder, since this file system ignores letter case; choose another folder for one of them"
     )
 
 
