@@ -71,7 +71,7 @@ def _exported(job: models.Job) -> list[models.ExportedVersions]:
     """Return the contents of each package, or of the one that an export would make now."""
     if job.packages:
         return [contents_of(job, each) for each in job.packages]
-    return [tools.exported_now(job.run.connect(job.target.connection), job.request)]
+    return [tools.exported_now(job.run.connect(job.target.connection), job.request, job.last)]
 
 
 def _unknown(options: Mapping[str, Any], reason: str) -> tuple[models.ServiceForecast, ...]:

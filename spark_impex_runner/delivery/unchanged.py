@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Artifact, Job
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.store import State
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,13 @@ def unchanged(job: Job, context: Context) -> tuple[Delivery, str] | None:
     if reason is not None and not (isinstance(reason, str) and reason):
         raise hooks.invalid_answer("impex_unchanged", reason, "a text that is not empty")
     return (last, context.masker.mask(reason)) if reason else None
+
+
+def last_delivery(job: Job, state: State) -> Delivery | None:
+    """Return the last delivery of a target from its tenant, whatever became of the files."""
+    attempt = state.last_delivered(target_key(job))
+    artifacts = state.artifacts(attempt) if attempt and attempt.tenant == tenant_of(job) else ()
+    return _delivery(attempt, artifacts) if attempt and artifacts else None
 
 
 def work_digest(job: Job, masker: Masker) -> str:

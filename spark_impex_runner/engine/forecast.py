@@ -16,12 +16,13 @@ from spark_impex_runner.delivery.attempt import (
     reason_replaced,
 )
 from spark_impex_runner.delivery.context import Context
-from spark_impex_runner.delivery.unchanged import unchanged
+from spark_impex_runner.delivery.unchanged import last_delivery, unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep, ServiceForecast
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.preflight import export_warnings
 from spark_impex_runner.planning.prepare import new_job
+from spark_impex_runner.progress_log import ProgressLog
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
 from spark_impex_runner.state.opening import existing_state
 
@@ -68,12 +69,14 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     else:
         forecasts = [_forecast(item, job) for item, job in jobs]
     changed: set[_Service] = set()
-    worked = [
-        replace(each, changes=False)
-        if each.action == "unchanged"
-        else _with_work(each, job, prepared.hooks, changed)
-        for each, (_, job) in zip(forecasts, jobs, strict=True)
-    ]
+    progress = ProgressLog(clock, "planned {} of {} targets", len(jobs))
+    worked = []
+    for each, (_, job) in zip(forecasts, jobs, strict=True):
+        if each.action == "unchanged":
+            worked.append(replace(each, changes=False))
+        else:
+            worked.append(_with_work(each, job, prepared.hooks, changed))
+        progress.advance()
     # Last: any of the targets may have asked for the listing of a tenant.
     return tuple(
         replace(each, warnings=_warnings(each, job))
@@ -89,7 +92,8 @@ def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:
 
 
 def _with_packages(job: Job, forecast: Forecast, state: State) -> Job:
-    """Return a job with the packages that an earlier run has downloaded, if a run resumes it."""
+    """Return a job with its last delivery, and with the packages of one that a run resumes."""
+    job = replace(job, last=last_delivery(job, state))
     earlier = state.unfinished(target_key(job)) if forecast.action == "adopt" else None
     if earlier is None or not earlier.delivered:
         return job

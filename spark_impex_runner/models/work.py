@@ -285,7 +285,7 @@ class Job:
         parts: The ids of the jobs of all parts, for the target as a whole.
         status: The last status payload; None before the first.
         artifacts: The packages, and what earlier steps made.
-        last: The last delivery; only ``impex_unchanged`` gets it.
+        last: The last delivery; only ``impex_unchanged`` and ``impex_plan_step`` get it.
         memory: The values that the called step has stored, also in earlier attempts and runs.
         wait: Waits so many seconds; raises ``Interrupted`` as soon as the run is interrupted.
         cache: A folder for what a step can make again, kept between runs; None without one.

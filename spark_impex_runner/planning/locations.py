@@ -244,13 +244,13 @@ def _output_conflicts(targets: Iterable[Target], uses: PathUses) -> Iterator[tup
 def _shared_output(one: Target, other: Target) -> str:
     """Return the message for two targets with one output, and why their paths are one."""
     message = f"the targets {one.name!r} and {other.name!r} would write to one output"
+    paths = one.output, other.output
     if one.output != other.output:
-        same = folded(str(one.output)) == folded(str(other.output))
-        why = ", since this file system ignores letter case" if same else ""
-        # As long a path as two may have is cut in a message: what differs must stay.
-        above = os.path.commonpath((one.output, other.output))
-        names = " and ".join(os.path.relpath(each.output, above) for each in (one, other))
-        message += f": {names} are one folder{why}"
+        # A long message is cut in its middle: what differs must stay.
+        names = " and ".join(os.path.relpath(each, os.path.commonpath(paths)) for each in paths)
+        message += f": {names} are one folder"
+        if len({folded(str(each)) for each in paths}) == 1:
+            message += ", since this file system ignores letter case"
     return f"{message}; choose another folder for one of them"
 
 
@@ -314,17 +314,13 @@ def path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, s
 
 def _referenced_files(document: Document, folder: Path) -> Iterator[Path]:
     """Yield the files that ``${file:…}`` reads."""
-    texts = {
-        position.text
-        for position in document.positions.values()
-        if position.text and "${file:" in position.text
-    }
-    for text in sorted(texts):
+    texts = {each.text for each in document.positions.values() if each.text}
+    for text in sorted(text for text in texts if "${file:" in text):
         yield from (folder / name for name in _FILE_REFERENCE.findall(text))
 
 
 def _parents(place: str) -> list[str]:
-    return [str(each) for each in Path(place).parents]
+    return list(map(str, Path(place).parents))
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -31,6 +31,21 @@ def requested_versions(
     return tuple({each.version_id.lower(): each for each in found}.values())
 
 
+def requested_services(spark: Spark, request: Request) -> Iterator[tuple[str, str]]:
+    """Yield folder and name of each service whose versions ``requested_versions`` lists.
+
+    Those that the request names by an id are left out. Raises ``SparkError`` if the listing cannot
+    be read.
+    """
+    if request.folders:
+        for each in spark.catalogue.services():
+            if each.folder in request.folders:
+                yield each.folder, each.service
+    for uri in map(Uri.parse, request.services):
+        if not uri.service_id:
+            yield uri.folder, uri.service
+
+
 @dataclass(frozen=True, slots=True)
 class _Resolution:
     """Resolves a request by the listing, and by the last delivery for services given by id."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spark_impex_runner.archive_reader import FileReader
-    from spark_impex_runner.models import ExportedVersions, ListedService, Request
+    from spark_impex_runner.models import Delivery, ExportedVersions, ListedService, Request
     from spark_impex_runner.spark.client import Spark
 
 
@@ -25,15 +25,16 @@ def read_exported(package: FileReader) -> ExportedVersions:
     return exported.read_exported(package)
 
 
-def exported_now(spark: Spark, request: Request) -> ExportedVersions:
+def exported_now(spark: Spark, request: Request, last: Delivery | None = None) -> ExportedVersions:
     """Return what an export would hold now, with the hashes that the tenant states.
 
-    Sends one request for each version, up to 100 versions. Raises ``UnknownVersionsError``, and
-    ``SparkError`` if the listing cannot be read.
+    ``last``, the last delivery, tells what the ids in the request name. Sends one request for each
+    version, up to 100 versions. Raises ``UnknownVersionsError``, and ``SparkError`` if the listing
+    cannot be read.
     """
     from spark_impex_runner.spark import destination  # noqa: PLC0415
 
-    return destination.exported_now(spark, request)
+    return destination.exported_now(spark, request, last)
 
 
 def list_destination(

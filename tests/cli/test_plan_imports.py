@@ -97,6 +97,23 @@ def test_identical_everywhere_is_nothing_to_do(shell: Any, promotion: Any) -> No
     assert not [each for each in tenants["prod"].requests if each.path.endswith("/v4/import")]
 
 
+def test_service_by_id_is_known_from_the_last_delivery(shell: Any, promotion: Any) -> None:
+    """The listing does not tell which service has an id: before the first export it is unknown."""
+    tenants = promotion("motor/pricing/1.4.2")
+    [newest] = tenants["sit"]._tree.versions("motor", "pricing")[-1:]
+    text = (shell.folder / "m.yaml").read_text()
+    by_id = f"services: [service/{newest.service_id}]\n    version_ids: [{newest.id}]"
+    (shell.folder / "m.yaml").write_text(text.replace("folders: [motor, life]", by_id))
+
+    before = services_of(shell)
+    run = shell("impex-run", "m.yaml", "-q")
+    after = services_of(shell)
+
+    assert run.code == 0
+    assert before[0].startswith("unknown: what would be exported is not known: the listing does ")
+    assert after == ["identical: nothing to do (same version id, module, workbook)"]
+
+
 def test_other_delivery_is_something_to_do(shell: Any, promotion: Any) -> None:
     """Although the import does nothing."""
     promotion("motor/pricing/1.4.2", "life/term/1.0.0")

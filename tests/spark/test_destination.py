@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,6 +61,35 @@ def test_only_named_services_are_asked_for(tree: Path, sandbox: Any, connect: An
         "services/new/exists",
     ]
     assert set(found["my-folder/my-service"].hashes["i"]) == {"module", "workbook"}
+
+
+def test_many_services_are_found_in_the_listing(tree: Path, sandbox: Any, connect: Any) -> None:
+    """Of 30 services one is asked for by itself; of 30 new ones the folder is asked for once."""
+    entries = [{"folder": "f", "service": f"s{n:02}", "number": "1.0.0"} for n in range(30)]
+    (tree / "tenant.json").write_text(json.dumps({"folders": ["f"], "versions": entries}))
+    (tree / "model").mkdir()
+    there, here = sandbox(), sandbox()
+    wanted = [{"source": f"f/s{number:02}"} for number in range(30)]
+    renamed = [{**each, "target": f"{each['source']}x"} for each in wanted]
+
+    found = list_destination(connect(there), ExportedVersions(), wanted)
+    new = list_destination(connect(here), ExportedVersions(), renamed)
+
+    assert [len(each.versions) for each in found.values()] == [1] * 30
+    kinds = Counter(path.split("/")[1] for path in paths(there))
+    assert kinds == {"getversions": 30, "services": 1, "s00": 1}
+    assert [(each.versions, each.has_folder) for each in new.values()] == [((), True)] * 30
+    assert len([path for path in paths(here) if "isproductexists" in path]) == 1
+
+
+def test_unreadable_listing_is_done_without(sandbox: Any, connect: Any) -> None:
+    """A key may import without the permission to list all services."""
+    served = sandbox(faults=(parse_fault("search@*=403"),))
+    wanted = [{"source": f"my-folder/new{number}"} for number in range(12)]
+
+    found = list_destination(connect(served), ExportedVersions(), wanted)
+
+    assert {(each.problem, each.has_folder) for each in found.values()} == {("", True)}
 
 
 @pytest.mark.parametrize("place", ["exists", "versions", "folder"])
