@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the manifest, the selection of targets and what is approved."""
-    selection.add_manifest_arguments(parser)
+    selection.add_manifest_arguments(parser, one=True)
     group = parser.add_argument_group("the approval")
     add_approval_options(group)
     group.add_argument(
@@ -46,11 +46,8 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Record the approvals, and print the command that runs what was approved."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.approve import record_approvals
-    from spark_impex_runner.errors import UsageError
     from spark_impex_runner.text import escaped_line
 
-    if len(arguments.manifests) > 1:
-        raise UsageError("an approval belongs to one manifest; name one")
     [path], out, signer = arguments.manifests, context.console, None
     if arguments.key:
         from spark_impex_runner.evidence.keys import read_signer

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the job id to the options of a run."""
     parser.add_argument("--job", required=True, metavar="ID", help="id of the export job")
-    run.add_shared_arguments(parser)
+    run.add_shared_arguments(parser, one=True)
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:

@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that a run and a resumed job share."""
-    selection.add_manifest_argument(parser)
+def add_shared_arguments(parser: argparse.ArgumentParser, *, one: bool = False) -> None:
+    """Add the manifests, or only ``one``, and the options of every command that runs them."""
+    selection.add_manifest_argument(parser, one=one)
     selection.add_arguments(parser)
     group = parser.add_argument_group("the run")
     group.add_argument(

@@ -20,9 +20,9 @@ _MOST_NAMED = 20
 NOTHING_RUN = "nothing has been run here (no state in .impex); --state DIR|URL names another one"
 
 
-def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifests, the selection of targets and the output options."""
-    add_manifest_argument(parser)
+def add_manifest_arguments(parser: argparse.ArgumentParser, *, one: bool = False) -> None:
+    """Add the manifests, or only ``one``, the selection of targets and the output options."""
+    add_manifest_argument(parser, one=one)
     add_arguments(parser)
     add_output_arguments(parser)
 
@@ -282,10 +282,11 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def add_manifest_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the positional argument of every command that reads manifests."""
+def add_manifest_argument(parser: argparse.ArgumentParser, *, one: bool = False) -> None:
+    """Add the positional argument of every command that reads manifests, a list also of ``one``."""
+    number = 1 if one else "+"
     parser.add_argument(
-        "manifests", metavar="MANIFEST", nargs="+", type=local_path, help="a YAML file"
+        "manifests", metavar="MANIFEST", nargs=number, type=local_path, help="a YAML file"
     )
 
 
