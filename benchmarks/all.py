@@ -29,6 +29,7 @@ SCRIPTS = (
     "makespan",
     "polling",
     "start_up",
+    "events",
     "validate",
     "fleet",
     "live",
