@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the body of the webhook, JSON (default: stdin)",
     )
     add_event_options(parser)
-    run.add_shared_arguments(parser)
+    run.add_shared_arguments(parser, one=True)
     parser.add_argument(
         "--fresh", action="store_true", help="run again for an event that was handled; new jobs"
     )
@@ -85,7 +85,6 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.webhook import read_event
 
-    require_one_manifest(arguments)
     options = event_options(arguments)
     event = read_event(_body(arguments.file), options)
     if not event.chosen:
@@ -124,14 +123,6 @@ def command_line(arguments: argparse.Namespace, file: Path) -> str:
     words += ["--id", arguments.id] if arguments.id else []
     line = selection.command_line("impex event", arguments)
     return f"{line} {shlex.join([*words, '--file', str(file)])}"
-
-
-def require_one_manifest(arguments: argparse.Namespace) -> None:
-    """Raise ``UsageError`` for several manifests."""
-    from spark_impex_runner.errors import UsageError
-
-    if len(arguments.manifests) > 1:
-        raise UsageError("an event runs one manifest; name one")
 
 
 def _body(file: Path | None) -> bytes:

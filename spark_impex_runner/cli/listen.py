@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import queue
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import event, run, selection
 from spark_impex_runner.cli.key import FORM, key_place, read_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.cli.receiver import Receiver
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.event_queue import EventQueue
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the events that wait (default: .impex/events beside the manifest)",
     )
     event.add_event_options(parser)
-    run.add_shared_arguments(parser)
+    run.add_shared_arguments(parser, one=True)
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
@@ -62,40 +63,80 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.cli.receiver import Receiver
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.event_queue import EventQueue
-    from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.sandbox.http.server import HttpServer
+    from spark_impex_runner.errors import Interrupted
     from spark_impex_runner.state.place import STATE_FOLDER
 
-    event.require_one_manifest(arguments)
-    [manifest], clock = arguments.manifests, Clock()
-    if not manifest.is_file():
-        raise UsageError(f"{manifest}: there is no such file")
-    if unseen := next((each for each in arguments.approve if "@" not in each), ""):
-        raise UsageError(
-            f"--approve {unseen}: a listener cannot approve what later events will hold; approve "
-            f"each import with impex approve, or give its digest: --approve {unseen}@SHA256"
-        )
+    _refuse_unseen_approvals(arguments.approve)
     key = read_key(arguments.key)
     context.masker.add(key)
+    [manifest], clock = arguments.manifests, Clock()
     events = EventQueue(arguments.queue or manifest.parent / STATE_FOLDER / QUEUE)
     wake: queue.SimpleQueue[None] = queue.SimpleQueue()
     # ``SimpleQueue.put`` may be called by a signal handler, also while ``get`` waits.
     clock.on_stop(lambda: wake.put(None))
-    receiver = Receiver(key, arguments.key_name, event.event_options(arguments), events, wake)
-    with events.open(clock.now()), run.stopped_by_signals(clock, context.console):
+
+    def store(event_id: str, body: bytes) -> None:
+        events.put(event_id, body)
+        wake.put(None)
+
+    options = event.event_options(arguments)
+    receiver = Receiver(key, arguments.key_name, options, store, clock.stopping)
+    with run.stopped_by_signals(clock, context.console):
         try:
-            server = HttpServer(arguments.port, receiver.journal, receiver.limits)
-        except OSError as error:
-            raise UsageError(str(error)) from error
-        try:
-            # Imported now, so that the first event need not wait for it.
-            import_module("spark_impex_runner.engine.run")
-            server.start(receiver)
+            _check(arguments, context, clock)
+        except Interrupted:
+            return 0
+        with events.open(clock.now()), _listening(arguments.port, receiver) as url:
             waiting = f", {len(events)} waiting in {events.folder}" if len(events) else ""
-            context.console.result(f"listening on {server.url}{waiting}")
+            context.console.result(f"listening on {url}{waiting}")
             return _handle_all(events, wake, arguments, context, clock)
-        finally:
-            server.close()
+
+
+def _refuse_unseen_approvals(approvals: Sequence[str]) -> None:
+    from spark_impex_runner.errors import UsageError
+
+    if unseen := next((each for each in approvals if "@" not in each), ""):
+        raise UsageError(
+            f"--approve {unseen}: a listener cannot approve what later events will hold; approve "
+            f"each import with impex approve, or give its digest: --approve {unseen}@SHA256"
+        )
+
+
+def _check(arguments: argparse.Namespace, context: CommandContext, clock: Clock) -> None:
+    """Check the manifest and the state, which also imports what runs need.
+
+    Events wait for a state that cannot be used now, such as one in a store that does not answer.
+    """
+    # Runs need the first ones; imported now, so that the first event need not wait for them.
+    from spark_impex_runner.cli import github, progress, worker  # noqa: F401
+    from spark_impex_runner.engine import event_record, run  # noqa: F401
+    from spark_impex_runner.engine.event_check import check_manifest, check_state
+    from spark_impex_runner.errors import StateError
+    from spark_impex_runner.report import text  # noqa: F401
+
+    [manifest], options = arguments.manifests, selection.options(arguments)
+    check_manifest(manifest, options, event.event_options(arguments), clock, context.masker)
+    try:
+        check_state(manifest, options, clock)
+    except StateError as error:
+        context.console.error(f"{error}; events are queued until it can be used")
+
+
+@contextmanager
+def _listening(port: int, receiver: Receiver) -> Iterator[str]:
+    """Answer requests to a port for the block; yield the URL."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.sandbox.http.server import HttpServer
+
+    try:
+        server = HttpServer(port, receiver.journal, receiver.limits)
+    except OSError as error:
+        raise UsageError(f"{error}; choose another --port") from error
+    try:
+        server.start(receiver)
+        yield server.url
+    finally:
+        server.close()
 
 
 def _handle_all(
@@ -145,7 +186,8 @@ def _handle(
 
     try:
         found = read_event(path.read_bytes(), event.event_options(arguments))
-        _log.info("event %s: %s", found.id, found.action)
+        dropped = "" if found.chosen else "; dropped: it is none of --on any more"
+        _log.info("event %s: %s%s", found.id, found.action, dropped)
         # What resumes the event is said below: it is not the command that started the listener.
         own = replace(context, command="")
         code = event.run_event(found, arguments, own, clock) if found.chosen else 0
@@ -153,7 +195,8 @@ def _handle(
         return error.exit_code
     except (StateError, OSError) as error:
         text = describe_os_error(error) if isinstance(error, OSError) else error
-        context.console.error(f"{path.name}: {text}; trying again in {_AGAIN:g} s")
+        name = f"event {path.stem.partition('-')[2]}"
+        context.console.error(f"{name}: {text}; trying again in {_AGAIN:g} s")
         return -1
     except ImpexError as error:
         context.console.error(error)

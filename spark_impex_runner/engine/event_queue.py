@@ -6,14 +6,15 @@ import json
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import atomic, fields
+from spark_impex_runner.errors import LockedError, StateError, UsageError
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -30,10 +31,26 @@ class EventQueue:
         self.folder = folder
         self._lock = threading.Lock()
 
-    def open(self, now: datetime) -> AbstractContextManager[None]:
-        """Create the folder, and lock it for the block; raise ``StateError`` if it is in use."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return lease(self.folder, "listener", now)
+    @contextmanager
+    def open(self, now: datetime) -> Iterator[None]:
+        """Create the folder, and lock it for the block; raise ``UsageError`` if that fails."""
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(lease(self.folder, "listener", now))
+            except LockedError as error:
+                raise UsageError(
+                    f"the queue {self.folder} is used by {error.holder}; give this listener its "
+                    "own with --queue DIR"
+                ) from error
+            except (OSError, StateError) as error:
+                cause = error if isinstance(error, OSError) else error.__cause__
+                reason = getattr(cause, "strerror", None) or cause
+                raise UsageError(
+                    f"the queue {self.folder} cannot be used: {reason}; choose a folder on a "
+                    "local, writable disk with --queue DIR"
+                ) from error
+            yield
 
     def put(self, event_id: str, body: bytes) -> bool:
         """Store an event; return False if it is queued already."""
@@ -55,8 +72,11 @@ class EventQueue:
         path.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> Path:
-        """Move an event whose run failed out of the queue; return its new place."""
-        aside = self.folder / _FAILED / path.name
+        """Move an event whose run failed out of the queue; return its new place.
+
+        It replaces the same event that failed before: one that is sent again and again is one file.
+        """
+        aside = self.folder / _FAILED / path.name.partition("-")[2]
         aside.parent.mkdir(exist_ok=True, mode=0o700)
         path.replace(aside)
         return aside

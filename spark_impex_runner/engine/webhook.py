@@ -51,6 +51,12 @@ class EventOptions:
     assumed: bool = True
     id_field: str = ""
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that an event may set."""
+        assumed = ASSUMED_FIELDS if self.assumed else ()
+        return frozenset({"event", "action", *assumed, *(name for name, _ in self.fields)})
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -67,6 +73,8 @@ def read_event(body: str | bytes, options: EventOptions) -> Event:
 
     Only events that are chosen have variables: ``event`` is the id, ``action`` the action.
     """
+    if not body.strip():
+        raise UsageError("the event is not JSON: it is empty")
     try:
         data = fields.parse(body)
     except ValueError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MANIFEST = """
 version: 1
 connections: {{here: {{base_url: '{url}'}}}}
+defaults: {{polling: {{strategy: fixed}}, retry_interval: 0.01}}
 targets:
   - name: deployed
     services: ["${{var:folder}}/${{var:service}}"]
@@ -83,7 +84,7 @@ def test_other_events_run_nothing(shell: Any, sandbox: Sandbox) -> None:
         (json.dumps({**EVENT, "Folder": "*"}), [], "error: the event's folder is '*', which"),
         (json.dumps(EVENT), ["--no-assumed"], "the variable 'folder' is not defined"),
         (json.dumps(EVENT), ["--field", "x"], "'x' is not VARIABLE=FIELD"),
-        (json.dumps(EVENT), ["n.yaml"], "error: an event runs one manifest; name one"),
+        (json.dumps(EVENT), ["n.yaml"], "error: unrecognized arguments: n.yaml; see impex"),
         (" " * (1 << 20) + "{}", [], "error: body.json: the event has more than 1048576 bytes"),
     ],
 )

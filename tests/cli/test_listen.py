@@ -17,8 +17,12 @@ import pytest
 import requests
 
 from spark_impex_runner.cli import event, listen, receiver
+from spark_impex_runner.engine import event_check
 from spark_impex_runner.engine.event_queue import EventQueue
+from spark_impex_runner.engine.webhook import EventOptions
+from spark_impex_runner.errors import Interrupted, StateError
 from spark_impex_runner.sandbox.http.body import CHUNK
+from spark_impex_runner.sandbox.http.messages import Request
 from spark_impex_runner.sandbox.http.server import HttpServer
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.client import Spark
@@ -33,6 +37,7 @@ MANIFEST = """
 version: 1
 connections: {{here: {{base_url: '{url}'}}}}
 targets: [{{name: deployed, services: ["${{var:folder}}/${{var:service}}"]}}]
+defaults: {{polling: {{strategy: fixed}}, retry_interval: 0.01}}
 """
 
 
@@ -120,7 +125,8 @@ def test_replies_tell_only_holders_of_the_key(listening: Listening, sandbox: San
                 post(url, params={"x-api-key": f"{KEY}x"}, headers={"X-Api-Key": "é"}),
                 post(url, b"x" * (1 << 21), params={}),
                 requests.get(url, headers=header, timeout=60),
-                post(url, "[1"),
+                requests.head(url, timeout=60),
+                post(url, ""),
                 post(url, json.dumps({**EVENT, "Folder": "*"})),
                 post(url, b" " * ((1 << 20) + 1), params={}, headers=header),
                 post(url, '{"UserAction": "Unheard"}', params={}, headers=header),
@@ -130,13 +136,50 @@ def test_replies_tell_only_holders_of_the_key(listening: Listening, sandbox: San
 
     done = listening(client)
 
-    assert [each.status_code for each in replies] == [401, 401, 401, 405, 400, 400, 413, 202, 202]
+    codes = [each.status_code for each in replies]
+    assert codes == [401, 401, 401, 405, 401, 400, 400, 413, 202, 202]
     assert {each.headers["Server"] for each in replies} == {"spark-impex-runner"}
     assert all(not each.content and "WWW-Authenticate" not in each.headers for each in replies[:3])
     assert [each.json() for each in replies[-2:]] == [{"status": "ignored"}] * 2
     assert done.code == 0
     assert KEY not in done.out + done.err
+    refused = [line.partition("refused with ")[2][:23] for line in done.err.splitlines()]
+    assert [each for each in refused if each] == [
+        "401: a request without ",  # once
+        "400: the event is not J",
+        "400: the event's folder",
+        "413: the body has more ",
+    ]
     assert sandbox.jobs_created == 0
+
+
+def test_slow_client_delays_no_stop(listening: Listening) -> None:
+    """A connection whose request is not complete is closed, and the command ends as without it."""
+    connections: list[socket.socket] = []
+
+    def client(url: str) -> None:
+        address = urlsplit(url)
+        connections.append(socket.create_connection((address.hostname, address.port), 60))
+        connections[0].sendall(b"POST / HTTP/1.1\r\nContent-Le")
+        assert post(url, "{}").status_code == 202
+
+    done = listening(client)
+
+    with connections[0] as connection:
+        assert (done.code, connection.recv(1)) == (0, b"")
+
+
+def test_stopping_listener_takes_no_event() -> None:
+    """Its queue may be on a disk that ends with it; the sender keeps the event."""
+    stored: list[str] = []
+    answer = receiver.Receiver(
+        KEY, "x-api-key", EventOptions(), lambda name, _: stored.append(name), lambda: True
+    )
+    body = io.BytesIO(json.dumps(EVENT).encode())
+
+    reply = answer(Request("POST", "/", "", {"x-api-key": KEY}, body))
+
+    assert (reply.status, stored) == (503, [])
 
 
 def test_endless_bodies_end_the_connection(
@@ -323,8 +366,35 @@ def test_event_that_is_not_stored_is_refused(
     done = listening(lambda url: replies.append(post(url)))
 
     assert [each.status_code for each in replies] == [503]
-    assert "was not stored: [Errno 28] No space left on device" in done.err
+    assert "was not stored: No space left on device" in done.err
     assert sandbox.jobs_created == 0
+
+
+def test_events_wait_for_a_state(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer at the start is no reason to refuse events."""
+
+    def no_answer(*_: object) -> None:
+        raise StateError("s3://acme/state: no answer")
+
+    monkeypatch.setattr(event_check, "existing_state", no_answer)
+    done = listening(lambda url: post(url, "{}"))
+
+    assert done.code == 0
+    assert "error: s3://acme/state: no answer; events are queued until it can be used" in done.err
+    assert "listening on" in done.out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_stop_before_the_first_event(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the manifest is checked: no run was interrupted."""
+
+    def stopped(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(event_check, "check_manifest", stopped)
+    done = shell("impex", "listen", "m.yaml", "--port", "0", "--key", "env:LISTEN_KEY")
+
+    assert (done.code, done.out) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -339,6 +409,11 @@ def test_event_that_is_not_stored_is_refused(
             "error: --approve prod: a listener cannot approve",
         ),
         (["--key", "env:LISTEN_KEY", "--port", "99999"], "'99999' is not a port from 0 to 65535"),
+        (["--key", "env:LISTEN_KEY", "--no-assumed"], "the variable 'folder' is not defined"),
+        (
+            ["--key", "env:LISTEN_KEY", "--queue", "m.yaml"],
+            "error: the queue m.yaml cannot be used: File exists; choose a folder on a local",
+        ),
     ],
 )
 @pytest.mark.usefixtures("sandbox")

@@ -12,7 +12,7 @@ import pytest
 
 from spark_impex_runner import atomic
 from spark_impex_runner.engine.event_queue import EventQueue
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def test_oldest_event_is_first(queue: EventQueue) -> None:
 
 
 def test_queued_event_is_stored_once(queue: EventQueue) -> None:
-    """Until it has left; one that was set aside may come again."""
+    """Until it has left; one that was set aside may come again, and is one file after all."""
     assert queue.put("a", b"{}")
     assert not queue.put("a", b"{}")
     first = queue.first()
@@ -53,6 +53,10 @@ def test_queued_event_is_stored_once(queue: EventQueue) -> None:
 
     assert (aside.parent.name, len(queue)) == ("failed", 0)
     assert queue.put("a", b"{}")
+    second = queue.first()
+    assert second
+    assert queue.set_aside(second) == aside
+    assert list(aside.parent.iterdir()) == [aside]
 
 
 def test_refusing_disk_leaves_nothing(queue: EventQueue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +75,7 @@ def test_refusing_disk_leaves_nothing(queue: EventQueue, monkeypatch: pytest.Mon
 def test_second_listener_is_refused(queue: EventQueue) -> None:
     """The line names the process that has the queue."""
     with (
-        pytest.raises(StateError, match=r"listener is locked by .*; wait for it or stop it"),
+        pytest.raises(UsageError, match=r"^the queue .* is used by process .* with --queue DIR$"),
         EventQueue(queue.folder).open(NOW),
     ):
         raise AssertionError

@@ -6,8 +6,10 @@ import os
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 BODY_LIMIT = 16 * 1024 * 1024
+_UNLIMITED = 1 << 20
+# How long a new connection waits for the end of the one in whose place it comes.
+_SLOT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +41,22 @@ class ServerLimits:
 
     ``body`` is the size in bytes of the bodies that the server reads before it calls the handler;
     0 leaves that to the handler. ``rest`` is how much of a body that the handler left is read, so
-    that the client gets the reply. ``idle_seconds`` is how long a connection may be silent.
+    that the client gets the reply. ``connections`` is how many there may be: one more ends the one
+    that is idle the longest. ``seconds`` is how long a connection may take until the headers of a
+    request are there, the wait for them included, and as long for its body and the reply.
     """
 
     body: int = BODY_LIMIT
     rest: int | None = None
-    idle_seconds: float | None = None
+    connections: int | None = None
+    seconds: float | None = None
 
 
 class HttpServer(ThreadingHTTPServer):
     """Binds a loopback port at once, and answers requests from ``start`` to ``close``.
 
     Calls ``journal(request, status)`` before each reply is sent, with status 0 for a connection
-    that is reset instead. ``sent`` counts the bytes of bodies.
+    that is reset instead. ``sent`` counts the bytes of bodies. ``now`` is the clock of the limits.
     """
 
     daemon_threads = True
@@ -64,11 +72,15 @@ class HttpServer(ThreadingHTTPServer):
         port: int,
         journal: Callable[[Request, int], None],
         limits: ServerLimits = ServerLimits(),
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = journal
         self.limits = limits
         self.sent = 0
-        self._connections: set[socket.socket] = set()
+        self._now = now
+        # When each made progress, the longest idle one first.
+        self._connections: dict[socket.socket, float] = {}
+        self._slots = threading.BoundedSemaphore(limits.connections or _UNLIMITED)
         self._lock = threading.Lock()
         try:
             super().__init__((LOOPBACK, port), _Handler)
@@ -106,16 +118,58 @@ class HttpServer(ThreadingHTTPServer):
         with self._lock:
             self.sent += sent
 
-    def process_request_thread(self, request: object, client_address: object) -> None:
-        """Serve one connection, which ``close`` can end."""
+    def process_request(self, request: object, client_address: object) -> None:
+        """Serve one connection on a thread, which ``close`` can end; refuse it if all are busy."""
         assert isinstance(request, socket.socket)  # noqa: S101 - what TCPServer always passes
-        with self._lock:
-            self._connections.add(request)
+        if not self._slots.acquire(blocking=False):
+            self._end_oldest()
+            # Its thread ends at once, unless a disk hangs.
+            if not self._slots.acquire(timeout=_SLOT_SECONDS):
+                self.shutdown_request(request)
+                return
+        self.progressed(request)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the system allows no more threads
+            self._forget(request)
+            raise
+
+    def process_request_thread(self, request: object, client_address: object) -> None:
+        """Serve one connection."""
+        assert isinstance(request, socket.socket)  # noqa: S101 - see above
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._connections.discard(request)
+            self._forget(request)
+
+    def service_actions(self) -> None:
+        """End the connections that take too long; called several times a second."""
+        if self.limits.seconds is None:
+            return
+        end = self._now() - self.limits.seconds
+        with self._lock:
+            late = list(takewhile(lambda each: each[1] < end, self._connections.items()))
+        for connection, _ in late:
+            _shut(connection)
+
+    def progressed(self, connection: socket.socket) -> None:
+        """Note that a connection makes progress; it is the last one to be ended now."""
+        with self._lock:
+            self._connections.pop(connection, None)
+            self._connections[connection] = self._now()
+
+    def _end_oldest(self) -> None:
+        with self._lock:
+            oldest = next(iter(self._connections), None)
+            if oldest:
+                del self._connections[oldest]
+        if oldest:
+            _shut(oldest)
+
+    def _forget(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._connections.pop(connection, None)
+        self._slots.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log nothing: the client has closed the connection."""
@@ -140,12 +194,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the header ``Server``, without versions: it is for strangers, too."""
         return "spark-impex-runner"
 
-    def setup(self) -> None:
-        """Limit how long the connection may be silent."""
-        super().setup()
-        self.connection.settimeout(self.server.limits.idle_seconds)
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Return what answers a request of any method, which the base class calls ``do_GET``."""
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no request of HTTP/1 by the status alone."""
+        del message, explain
+        self.close_connection, self.request_version = True, self.protocol_version
+        self._send(Reply(code, (), 0))
 
     def _answer(self) -> None:
+        self.server.progressed(self.connection)
         try:
             stream = open_body(self.headers, self.rfile)
         except ValueError:
@@ -167,13 +229,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.journal(request, 0)
             self._reset()
             return
+        except EOFError:  # the client has closed the connection, or ``service_actions`` has
+            self.close_connection = True
+            return
         except Exception as error:  # noqa: BLE001 - a bug of the sandbox must reach its user
             reply = _fault(error)
         self.server.journal(request, reply.status)
         self._drop_rest(stream)
         self._send(reply)
-
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - names set by http.server
 
     def _drop_rest(self, stream: Readable) -> None:
         """Read what is left of a body: it would be parsed as the next request otherwise."""
@@ -191,6 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(reply.length))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         sent = 0
         for chunk in reply.chunks:
             self.wfile.write(chunk)
@@ -199,6 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
         # The client must not wait for the missing bytes of a body that was cut.
         if sent < reply.length:
             self.close_connection = True
+        self.server.progressed(self.connection)
 
     def _reset(self) -> None:
         """Close the connection with a TCP reset: SO_LINGER of 0 seconds drops unsent data."""
