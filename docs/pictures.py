@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, _tenants(Path(name)):
         folder = Path(name)
         live = Terminal(_impex("run", "release.yaml"), folder, os.environ, SIZE)
-        live.wait(lambda text: " % " in text and "running" in text and "done" in text)
+        live.wait(lambda text: bool(re.search(r"[3-9]\d %", text)) and "running   " in text)
         _draw(live, "live", "impex-run release.yaml")
         live.wait()
         _draw(live, "failed", "impex-run release.yaml")
