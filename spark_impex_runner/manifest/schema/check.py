@@ -10,8 +10,6 @@ from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import jsonschema
-
 from spark_impex_runner.errors import PluginError
 from spark_impex_runner.hooks.registry import Offer, Registry, summary_of
 from spark_impex_runner.manifest.schema.compose import (
@@ -20,6 +18,7 @@ from spark_impex_runner.manifest.schema.compose import (
     pointers,
     without_references,
 )
+from spark_impex_runner.manifest.schema.library import jsonschema
 from spark_impex_runner.manifest.schema.messages import (
     SchemaViolation,
     Suggestions,
