@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.models import Forecast
 
 # Terraform's option of this name exits with 2, which here means an invalid manifest.
 CHANGES = 8
@@ -39,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _is_faulty(item: Forecast) -> bool:
+    return item.action == "fail" or any(step.problem for step in item.steps)
+
+
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Print what a run of each manifest would send, and which jobs it would resume."""
     if getattr(arguments, "simulate", False):
@@ -58,7 +63,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         with prepare(path, options, clock, context.masker) as prepared:
             items = forecast(prepared, options, clock)
             changes = changes or any(item.changes for item in items)
-            faulty = faulty or any(step.problem for item in items for step in item.steps)
+            faulty = faulty or any(map(_is_faulty, items))
             if as_json:
                 data = plan.as_data(prepared.run, items)
                 documents.append(context.masker.mask_within(data, keys=False))

@@ -25,6 +25,7 @@ from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.progress_log import ProgressLog
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
 from spark_impex_runner.state.opening import existing_state
+from spark_impex_runner.state.storage import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,29 +60,38 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
         with closing(found) as state:
             state.storage.prefetch([target_key(job) for _, job in jobs])
             context = Context.of(prepared, state, options)
-            forecasts = [
-                _with_usual(_forecast(item, job, context), job, state) for item, job in jobs
-            ]
-            jobs = [
-                (item, _with_packages(job, each, state))
-                for each, (item, job) in zip(forecasts, jobs, strict=True)
-            ]
+            known = [_from_state(*each, context) for each in jobs]
     else:
-        forecasts = [_forecast(item, job) for item, job in jobs]
+        known = [(_forecast(item, job), job) for item, job in jobs]
     changed: set[_Service] = set()
     progress = ProgressLog(clock, "planned {} of {} targets", len(jobs))
     worked = []
-    for each, (_, job) in zip(forecasts, jobs, strict=True):
+    for each, job in known:
         if each.action == "unchanged":
             worked.append(replace(each, changes=False))
+        elif each.action == "fail":
+            worked.append(each)
         else:
             worked.append(_with_work(each, job, prepared.hooks, changed))
         progress.advance()
     # Last: any of the targets may have asked for the listing of a tenant.
     return tuple(
         replace(each, warnings=_warnings(each, job))
-        for each, (_, job) in zip(worked, jobs, strict=True)
+        for each, (_, job) in zip(worked, known, strict=True)
     )
+
+
+def _from_state(item: PlannedTarget, job: Job, context: Context) -> tuple[Forecast, Job]:
+    """Return the forecast of a target, and its job with what the state knows of it.
+
+    A target whose records cannot be read fails in a run, too, which works on the others.
+    """
+    state = context.state
+    try:
+        found = _with_usual(_forecast(item, job, context), job, state)
+        return found, _with_packages(job, found, state)
+    except UnreadableError as error:
+        return Forecast(item, "fail", note=str(error)), job
 
 
 def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:

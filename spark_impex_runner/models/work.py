@@ -101,8 +101,8 @@ class Forecast:
 
     Attributes:
         planned: What would be sent.
-        action: ``create`` (a new job), ``adopt`` (resume an earlier one) or ``unchanged``
-            (nothing).
+        action: ``create`` (a new job), ``adopt`` (resume an earlier one), ``unchanged`` (nothing)
+            or ``fail`` (its records in the state cannot be read).
         job_id: The id of the job to resume; empty if the reply with it was lost.
         note: One more line for the user.
         steps: The dry runs of the steps that offer ``dry_run``.

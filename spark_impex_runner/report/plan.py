@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Forecast, PlannedStep, Run
 
 # The words for people; scripts read ``adopt``.
-_ACTIONS = {"create": "create", "adopt": "resume", "unchanged": "unchanged"}
+_ACTIONS = {"create": "create", "adopt": "resume", "unchanged": "unchanged", "fail": "fail"}
 # So many services of an entry are listed: a pattern may match hundreds.
 _SHOWN = 5
 _OUTPUTS_SHOWN = 3
@@ -66,8 +66,8 @@ def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
 
 def _target(item: Forecast, *, verbose: bool) -> str:
     planned, target = item.planned, item.planned.target
-    if item.action == "unchanged":
-        return f"{target.name}: unchanged\n  {escaped_line(item.note)}"
+    if item.action in {"unchanged", "fail"}:
+        return f"{target.name}: {item.action}\n  {escaped_line(item.note)}"
     literal = [entry for entry in target.services if entry not in planned.resolved]
     output = shown_path(target.output)
     if item.replaces:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.models import Approval
+from spark_impex_runner.state.storage import read_as
 
 if TYPE_CHECKING:
     import sqlite3
@@ -124,10 +125,10 @@ class Holds:
             "SELECT approvals.* FROM approvals JOIN holds ON holds.id = hold"  # noqa: S608
             f" WHERE attempt = ? AND {where}"
         )
-        return tuple(map(_as_approval, self._storage.read(attempt.scope, sql, (attempt.id,))))
+        return tuple(read_as(self._storage, _as_approval, attempt.scope, sql, (attempt.id,)))
 
     def _read(self, attempt: Attempt, sql: str, value: int) -> list[Hold]:
-        return [_as_hold(row) for row in self._storage.read(attempt.scope, sql, (value,))]
+        return read_as(self._storage, _as_hold, attempt.scope, sql, (value,))
 
 
 def _as_hold(row: sqlite3.Row) -> Hold:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from spark_impex_runner.errors import StateError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     # For ``?``, or for ``:name``. Python 3.12 takes ``?1`` for a name.
     Values = Sequence[Any] | Mapping[str, Any]
     Statement = tuple[str, Values]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +146,21 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Release files and connections."""
+
+
+def read_as(
+    storage: Storage, convert: Callable[[sqlite3.Row], R], scope: Scope, sql: str, values: Values
+) -> list[R]:
+    """Return the rows of a query as what they stand for.
+
+    Raises ``UnreadableError`` if one of them is damaged.
+    """
+    rows = storage.read(scope, sql, values)
+    try:
+        return [convert(row) for row in rows]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableError(
+            f"{storage.place}: a record of {scope.kind} {scope.key} is damaged "
+            f"({type(error).__name__}: {error}); restore a copy of the state, or use another one "
+            "(--state) to start over: a job that still runs is then not resumed"
+        ) from error

@@ -27,7 +27,7 @@ from spark_impex_runner.state.rows import (
     insert_artifact,
 )
 from spark_impex_runner.state.runs import Runs, begin_statements, end_statements
-from spark_impex_runner.state.storage import ALL_TARGETS, Scope
+from spark_impex_runner.state.storage import ALL_TARGETS, Scope, read_as
 
 if TYPE_CHECKING:
     import sqlite3
@@ -256,8 +256,7 @@ class State:
     def parts(self, whole: Attempt) -> tuple[Part, ...]:
         """Return the parts of an attempt's request, in order; none if it was not split."""
         sql = "SELECT * FROM parts WHERE attempt = ?"
-        rows = self.storage.read(whole.scope, sql, (whole.id,))
-        parts = [Part(row["name"], as_request(row["request"])) for row in rows]
+        parts = read_as(self.storage, _as_part, whole.scope, sql, (whole.id,))
         return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
 
     def open_parts(self, whole: Attempt) -> tuple[Attempt, ...]:
@@ -272,8 +271,7 @@ class State:
     def artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
         """Return the artifacts of an attempt so far."""
         sql = "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid"
-        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
-        return tuple(as_artifact(row) for row in rows)
+        return tuple(read_as(self.storage, as_artifact, attempt.scope, sql, (attempt.id,)))
 
     def placed(self, target: str) -> Placed:
         """Return the records of what the runs of a target put into its output."""
@@ -282,8 +280,7 @@ class State:
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
         """Return the steps by position and digest; one that only began has a negative position."""
         sql = "SELECT * FROM steps WHERE attempt = ?"
-        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
-        return {(row["position"], row["digest"]): as_step(row) for row in rows}
+        return dict(read_as(self.storage, _as_keyed_step, attempt.scope, sql, (attempt.id,)))
 
     def durations(self, target: str, tenant: str, fingerprint: str) -> tuple[float, ...]:
         """Return the seconds that the last jobs of a request took, the newest first.
@@ -320,8 +317,16 @@ class State:
 
     def _all(self, scope: Scope, where: str, values: Values = ()) -> list[Attempt]:
         # ``where`` is always a constant of this module.
-        rows = self.storage.read(scope, f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
-        return [_as_attempt(row) for row in rows]
+        sql = f"SELECT * FROM attempts WHERE {where}"  # noqa: S608
+        return read_as(self.storage, _as_attempt, scope, sql, values)
+
+
+def _as_part(row: sqlite3.Row) -> Part:
+    return Part(row["name"], as_request(row["request"]))
+
+
+def _as_keyed_step(row: sqlite3.Row) -> tuple[tuple[int, str], StepResult]:
+    return (row["position"], row["digest"]), as_step(row)
 
 
 def _as_attempt(row: sqlite3.Row) -> Attempt:

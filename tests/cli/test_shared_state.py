@@ -121,9 +121,10 @@ def test_damaged_object_ends_no_other_target(shell: Any, damaged: Sandbox) -> No
 
 @pytest.mark.usefixtures("damaged")
 def test_commands_show_the_rest(shell: Any) -> None:
-    """Status, history and cancel name the damaged object, and show what they can read."""
+    """Status, history, plan and cancel name the damaged object, and show what they can read."""
     status = shell("impex", "status", *STATE, "--json")
     history = shell("impex", "history", *STATE, "--format", "json")
+    plan = shell("impex", "plan", "m.yaml", *STATE)
     cancel = shell("impex", "cancel", "m.yaml", *STATE)
 
     assert [each["target"] for each in json.loads(status.out)] == ["m/b"]
@@ -132,6 +133,9 @@ def test_commands_show_the_rest(shell: Any) -> None:
     for each in (status, history, cancel):
         assert DAMAGED in each.err
     assert (status.code, history.code, cancel.code) == (2, 2, 4)
+    assert plan.out.split("\n\n")[1].startswith(f"all: fail\n  {DAMAGED}")
+    assert plan.out.split("\n\n")[2].startswith("b: resume job ")
+    assert plan.code == 2
 
 
 @pytest.mark.usefixtures("damaged")

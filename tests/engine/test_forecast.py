@@ -85,6 +85,7 @@ def test_forecast_adopts_earlier_job(
     ("change", "action", "job", "note"),
     [
         ("delivered = '[[], []]'", "adopt", True, ", packages downloaded"),
+        ("delivered = '{'", "fail", False, "a record of target "),
         ("job_id = ''", "adopt", False, ", its create call got no reply; searched by "),
         ("fingerprint = 'x'", "create", False, " is not resumed (another request)"),
         ("fingerprint = 'x', job_id = ''", "create", False, "a job whose reply was lost of an "),
