@@ -6,7 +6,9 @@ import argparse
 import copy
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING
 
 from spark_impex_runner.cli import run, selection
 
@@ -91,6 +93,8 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         name = event.action or "no UserAction"
         context.console.result(f"event {event.id}: {name} is none of {', '.join(options.actions)}")
         return 0
+    if not arguments.file and context.command:
+        context = replace(context, command=f"{context.command} < BODY")
     return run_event(event, arguments, context, Clock())
 
 
@@ -130,18 +134,22 @@ def _body(file: Path | None) -> bytes:
     from spark_impex_runner.engine.webhook import BODY_LIMIT
     from spark_impex_runner.errors import UsageError
 
-    name = str(file or "stdin")
-    if file:
-        try:
-            with file.open("rb") as stream:
-                body = stream.read(BODY_LIMIT + 1)
-        except OSError as error:
-            raise UsageError(f"{name}: the event cannot be read: {error.strerror}") from error
-    else:
-        body = sys.stdin.buffer.read(BODY_LIMIT + 1)
+    try:
+        with file.open("rb") if file else nullcontext(_stdin()) as stream:
+            body: bytes = stream.read(BODY_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"{file}: the event cannot be read: {error.strerror}") from error
     if len(body) > BODY_LIMIT:
-        raise UsageError(f"{name}: the event has more than {BODY_LIMIT} bytes")
+        raise UsageError(f"{file or 'stdin'}: the event has more than {BODY_LIMIT} bytes")
     return body
+
+
+def _stdin() -> IO[bytes]:
+    from spark_impex_runner.errors import UsageError
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("stdin has no event; send the body there, or name its file with --file")
+    return sys.stdin.buffer
 
 
 def _field(text: str) -> tuple[str, str]:

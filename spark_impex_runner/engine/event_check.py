@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import interruptible
+from spark_impex_runner.engine.event_record import variables_of
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.references import UnresolvedText
-from spark_impex_runner.manifest.rules import is_variable
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.prepare import connect
 from spark_impex_runner.state.opening import existing_state
@@ -32,11 +32,8 @@ def check_manifest(
     ``ManifestError``, ``UsageError`` or ``PluginError``, and ``Interrupted`` after a stop.
     """
     document = assemble(path, options.overlays)
-    unknown = {
-        name: UnresolvedText(f"${{var:{name}}}")
-        for name in event_options.variables
-        if is_variable(document, name)
-    }
+    names = variables_of(document, event_options.variables)
+    unknown = {name: UnresolvedText(f"${{var:{name}}}") for name in names}
     options = replace(options, asks=False, variables={**unknown, **options.variables})
 
     def check() -> None:

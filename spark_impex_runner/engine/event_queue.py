@@ -38,6 +38,8 @@ class EventQueue:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 stack.enter_context(lease(self.folder, "listener", now))
+                for leftover in self.folder.glob(".*.json.*"):  # of a writer that was killed
+                    leftover.unlink(missing_ok=True)
             except LockedError as error:
                 raise UsageError(
                     f"the queue {self.folder} is used by {error.holder}; give this listener its "

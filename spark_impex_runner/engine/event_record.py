@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from spark_impex_runner.engine.webhook import OWN_VARIABLES
 from spark_impex_runner.errors import LockedError, StateError
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.rules import is_variable
 from spark_impex_runner.planning.locations import state_place
+from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.placed import old_values_statement, value_statement
 from spark_impex_runner.state.storage import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.webhook import Event
+    from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.models import RunOptions
     from spark_impex_runner.state.placed import ValueKey
     from spark_impex_runner.state.store import State
 
+_log = logging.getLogger(__name__)
 # How long an event is remembered. How often and how long Spark repeats a webhook is not documented;
 # others do so for three days at most, and people repeat events by hand after a holiday.
 REMEMBERED: Final = timedelta(days=30)
@@ -59,9 +64,8 @@ def recorded_event(
     manifest cannot be read.
     """
     document = assemble(path, options.overlays)
-    variables = {
-        name: value for name, value in event.variables.items() if is_variable(document, name)
-    }
+    names = variables_of(document, event.variables)
+    variables = {name: event.variables[name] for name in names}
     written = document.data.get("name") if isinstance(document.data, dict) else None
     name = str(written or path.stem)
     with closing(open_state(state_place(path, options), clock)) as state:
@@ -74,6 +78,19 @@ def recorded_event(
             yield record
             if record.exit_code in _HANDLED:
                 handled.put(event, clock.now())
+
+
+def variables_of(document: Document, names: Iterable[str]) -> list[str]:
+    """Return the variables that a manifest has; warn of others that an option names."""
+    known = document.data.get("vars") or {}
+    found = []
+    for name in names:
+        if is_variable(document, name):
+            found.append(name)
+        elif name not in OWN_VARIABLES:
+            hint = did_you_mean(name, {*known, *OWN_VARIABLES})
+            _log.warning("--field %s=… sets no variable of this manifest%s", name, hint)
+    return found
 
 
 class _Handled:

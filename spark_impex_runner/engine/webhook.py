@@ -28,6 +28,8 @@ ASSUMED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "version": ("version", "version_number"),
     "version_id": ("version_id", "engine_version_id"),
 }
+# The variables that events set without an option.
+OWN_VARIABLES: Final = frozenset({"event", "action", *ASSUMED_FIELDS})
 BODY_LIMIT: Final = 1 << 20
 _DIGITS = 24
 # Characters that would turn a name into a pattern, a version, a reference or another path.
@@ -54,8 +56,8 @@ class EventOptions:
     @property
     def variables(self) -> frozenset[str]:
         """The variables that an event may set."""
-        assumed = ASSUMED_FIELDS if self.assumed else ()
-        return frozenset({"event", "action", *assumed, *(name for name, _ in self.fields)})
+        own = OWN_VARIABLES if self.assumed else OWN_VARIABLES - ASSUMED_FIELDS.keys()
+        return own | {name for name, _ in self.fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import threading
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_log = logging.getLogger(__name__)
 _SECONDS = 30.0
 
 
@@ -20,7 +21,8 @@ class Webhook:
     """Posts events to one URL, one after the other, on a thread of its own.
 
     ``key`` travels in the header ``x-api-key`` (documented: a header or a query parameter). An
-    event that cannot be sent is dropped. Raises ValueError if ``url`` is none.
+    event that cannot be sent or is refused is dropped, with a warning. Raises ValueError if ``url``
+    is none.
     """
 
     def __init__(self, url: str, key: str = "") -> None:
@@ -51,10 +53,20 @@ class Webhook:
 
     def _post_all(self) -> None:
         while (event := self._events.get()) is not None:
-            with suppress(OSError, http.client.HTTPException):
-                self._post(json.dumps(event))
+            try:
+                status = self._post(json.dumps(event))
+            except (OSError, http.client.HTTPException) as error:
+                self._warn(event, f"was not sent: {error}")
+            else:
+                if status not in range(200, 300):
+                    self._warn(event, f"was refused with {status}")
 
-    def _post(self, body: str) -> None:
+    def _warn(self, event: Mapping[str, str], what: str) -> None:
+        # Without the query, which may hold a key.
+        place = f"{self._parts.scheme}://{self._parts.netloc.rpartition('@')[2]}{self._parts.path}"
+        _log.warning("webhook %s: %s %s", place, event["UserAction"], what)
+
+    def _post(self, body: str) -> int:
         parts = self._parts
         secure = parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -64,6 +76,8 @@ class Webhook:
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         try:
             connection.request("POST", path, body, headers)
-            connection.getresponse().read()
+            reply = connection.getresponse()
+            reply.read()
+            return reply.status
         finally:
             connection.close()

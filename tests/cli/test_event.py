@@ -119,6 +119,37 @@ def test_state_in_a_store_knows_events(
     assert not (shell.folder / ".impex").exists()
 
 
+@pytest.mark.parametrize("has_terminal", [True, False])
+def test_stdin_without_body_exits_with_2(
+    shell: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, has_terminal: bool
+) -> None:
+    """A terminal would wait for one without a word, and a closed stdin has none."""
+    stdin = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin if has_terminal else None)
+
+    done = shell("impex", "event", "m.yaml")
+
+    assert (done.code, sandbox.jobs_created) == (2, 0)
+    assert "error: stdin has no event; send the body there, or name its file with --" in done.err
+
+
+def test_body_of_stdin_is_needed_again(
+    shell: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that repeats a run names it, and a misspelt variable is a warning."""
+    body = json.dumps({**EVENT, "Service": "absent", "Version": "1"}).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
+
+    done = shell("impex", "event", "m.yaml", "--field", "sevrice=Service")
+
+    assert (done.code, sandbox.jobs_created) == (4, 0)
+    assert "\nimpex event m.yaml --field sevrice=Service < BODY\n" in done.err
+    assert (
+        "--field sevrice=… sets no variable of this manifest (did you mean 'service'?)" in done.err
+    )
+
+
 def test_missing_body_exits_with_2(shell: Any, sandbox: Sandbox) -> None:
     """As any other mistake in the command."""
     done = shell("impex", "event", "m.yaml", "--file", "none.json")

@@ -302,6 +302,7 @@ def test_killed_listener_goes_on(listening: Listening, sandbox: Sandbox) -> None
     done = listening(lambda _: listening.wait())
 
     assert ", 1 waiting in " in done.out
+    assert [each.name for each in listening.folder.iterdir()] == ["leases"]
     assert (done.code, sandbox.jobs_created) == (0, 1)
 
 
