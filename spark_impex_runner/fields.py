@@ -28,8 +28,11 @@ def parse(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text))
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_no_number)
-        return _sanitized(value, DEPTH)
+        value = _decoder.decode(text)
+        brackets = text.count("[") + text.count("{")
+        # Most replies are of this kind.
+        is_sane = text.isascii() and "\\u" not in text and brackets <= DEPTH
+        return value if is_sane else _sanitized(value, DEPTH)
     except RecursionError:
         raise ValueError("the JSON nests too deep") from None
 
@@ -86,6 +89,9 @@ def _real(digits: str) -> float | None:
 
 def _no_number(_: str) -> None:
     """Return None for NaN and infinity."""
+
+
+_decoder = json.JSONDecoder(parse_int=_integer, parse_float=_real, parse_constant=_no_number)
 
 
 def _sanitized(value: Any, depth: int) -> Any:

@@ -230,13 +230,14 @@ class CallMonitor:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._warn_until_idle, daemon=True)
                 self._thread.start()
-        outcome = "raised an error"
+        ended = False
         try:
             yield
-            outcome = _result_text(call.result) if call.what.startswith("impex_") else "done"
+            ended = True
         finally:
             self._calls.discard(call)
-            _trace_call(call, outcome)
+            if _trace.isEnabledFor(logging.DEBUG):
+                _trace_call(call, ended=ended)
 
     def warn_if_slow(self, now: float) -> None:
         """Log each call whose duration has reached its next warning."""
@@ -267,9 +268,10 @@ class CallMonitor:
             self.warn_if_slow(time.monotonic())
 
 
-def _trace_call(call: _Call, outcome: str) -> None:
-    if not _trace.isEnabledFor(logging.DEBUG):
-        return
+def _trace_call(call: _Call, *, ended: bool) -> None:
+    outcome = "raised an error"
+    if ended:
+        outcome = _result_text(call.result) if call.what.startswith("impex_") else "done"
     seconds = time.monotonic() - call.began
     detail = {"plugin": call.plugin.name, "hook": call.what, "seconds": round(seconds, 6)}
     _trace.debug(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
@@ -52,7 +53,7 @@ class TenantUrl:
     @property
     def base(self) -> str:
         """``{origin}/{tenant}``, where the v3 and v4 paths begin."""
-        return f"{self.origin}/{quote(self.tenant, safe='')}"
+        return f"{self.origin}/{_quoted(self.tenant)}"
 
     def at(self, *segments: str) -> str:
         """Return the URL of an API path; each segment is quoted by itself.
@@ -64,7 +65,7 @@ class TenantUrl:
             if segment in {"", ".", ".."}:
                 raise SparkSdkError(f"{segment!r} is invalid as a segment of an API path")
         root = self.origin if segments[:2] == ("api", "v1") else self.base
-        return "/".join((root, *(quote(segment, safe="") for segment in segments)))
+        return "/".join((root, *map(_quoted, segments)))
 
     @property
     def token_endpoint(self) -> str:
@@ -76,8 +77,13 @@ class TenantUrl:
         origin = self.origin
         if origin.endswith(_DOMAIN):
             origin = origin.replace("https://excel.", "https://keycloak.", 1)
-        realm = quote(self.tenant, safe="")
+        realm = _quoted(self.tenant)
         return f"{origin}/auth/realms/{realm}/protocol/openid-connect/token"
+
+
+@lru_cache(maxsize=1024)
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
 
 
 def is_safe_to_call(url: str) -> bool:

@@ -147,6 +147,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     (seen in the source of the official TypeScript SDK).
     """
     text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
+    if not text:
+        return None
     if _SECONDS.fullmatch(text):
         return min(float(text), _MAX_WAIT)
     when = _http_date(text)

@@ -259,7 +259,8 @@ class Session:
         shown = {name: value for name, value in headers.items() if name not in credentials}
         sent = SentRequest(call.method, request.url, shown, self.http.masker.mask(text))
         reply = replace(self.http.send(request), request=sent)
-        _log.debug("%s: HTTP %d (request id %s)", self._describe(call), reply.status, request_id)
+        base, status = self.url.base, reply.status
+        _log.debug("%s on %s: HTTP %d (request id %s)", call, base, status, request_id)
         return reply
 
     def _accept(self, call: ApiCall, reply: HttpResponse, request_id: str) -> HttpResponse:
