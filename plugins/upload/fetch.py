@@ -239,11 +239,17 @@ class _Fetch:
 
     def _hint(self) -> str:
         """Return the names of the deliveries below a folder that is none itself."""
+        path = Path(self.place.path)
+        if self.place.scheme == "file" and not path.is_dir():
+            return (
+                ": it is a file; give its folder" if path.exists() else ": there is no such folder"
+            )
         try:
             names = self._retried(self.store.folders)
         except (errors.StepError, OSError):
             names = []
-        found = [each for each in names if self.store.find(f"{each}/{listing.NAME}")]
+        records = (listing.NAME, models.RECEIPT)
+        found = [each for each in names if any(self.store.find(f"{each}/{n}") for n in records)]
         if not found:
             return f" (no {models.RECEIPT} and no {listing.NAME}); check the path"
         names = [tools.one_line(each) for each in sorted(found, reverse=True)]

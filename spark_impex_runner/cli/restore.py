@@ -218,6 +218,10 @@ class Command:
             with self.signals():
                 plan = preview(restore, if_present)
             _check_choice(plan, if_present)
+            try:
+                check_gate(plan, backup, (self.manifest, restore.to), options)
+            except HeldError as error:
+                shown.notes = [*notes, f"would be held: {error}"]
             return shown.end(plan, "planned")
         with open_session(restore) as session:
             with self.signals():

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.models.imports import forecast_lines
 from spark_impex_runner.text import counted, escaped_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class RestoreOutput:
             )
         self.line(f"to {self.restore.to} ({spark.url}), if_present: {plan.if_present}")
         for one in plan.imports:
-            for text in [each.line for each in one.services] or one.wanted:
+            for text in forecast_lines(one.services) or one.wanted:
                 self.line(f"  {text}")
         for each in self.notes:
             self.line(each)

@@ -120,8 +120,9 @@ def _imports(file: Path) -> Iterator[_Import]:
     from spark_impex_runner.errors import UsageError
 
     lock = import_module("spark_impex_runner.plugins.import_to.lock").Lock(file)
-    if not file.exists():
-        raise UsageError(f"{file}: there is no such file")
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "there is no such file"
+        raise UsageError(f"{file}: {what}; name the lock file that the step import has written")
     found = []
     for package in lock.read():
         for each in package["imports"]:
@@ -157,14 +158,21 @@ def _chosen(found: list[_Import], arguments: argparse.Namespace) -> list[_Import
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.text import first_of
 
-    if arguments.to:
-        found = [each for each in found if each.to == arguments.to]
+    there = [each for each in found if arguments.to in {"", each.to}]
+    if not there:
+        known = ", ".join(dict.fromkeys(each.to for each in found))
+        raise UsageError(
+            f"--to {arguments.to}: the lock file names no import there with a backup, "
+            f"but to {known}"
+        )
+    found = there
     if arguments.job:
-        found = [each for each in found if each.job_id in arguments.job]
+        found = [each for each in there if each.job_id in arguments.job]
         if unknown := {*arguments.job} - {each.job_id for each in found}:
-            raise UsageError(f"--job {min(unknown)}: the lock file names no such import")
-    if not found:
-        raise UsageError(f"--to {arguments.to}: the lock file names no import there with a backup")
+            known = first_of([each.job_id for each in there], _SHOWN)
+            raise UsageError(
+                f"--job {min(unknown)}: the lock file names no such import, but {known}"
+            )
     connections = dict.fromkeys(each.to for each in found)
     if len(connections) > 1:
         raise UsageError(f"the lock file names {', '.join(connections)}; choose one with --to")

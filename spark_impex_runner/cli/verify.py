@@ -138,7 +138,13 @@ def _data(folder: _Folder) -> dict[str, Any]:
     if not folder.records:
         return data
     records = [
-        {"kind": each.kind, "keyid": each.keyid, "sha256": each.digest, **each.predicate}
+        {
+            "kind": each.kind,
+            "keyid": each.keyid,
+            "sha256": each.digest,
+            "subjects": each.subjects,
+            **each.predicate,
+        }
         for each in folder.records
     ]
     return {**data, "records": records}

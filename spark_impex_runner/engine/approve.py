@@ -131,4 +131,6 @@ def _describe(holds: list[Hold]) -> str:
     waiting = [
         f"{each.name} ({', '.join(digest[:DIGITS] for digest in each.digests)})" for each in holds
     ]
-    return f"does not cover what waits: {', '.join(waiting)}" if waiting else "nothing waits here"
+    if waiting:
+        return f"does not cover what waits: {', '.join(waiting)}"
+    return "nothing waits for an approval here; a run holds it first, and impex status lists it"

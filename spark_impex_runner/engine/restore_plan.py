@@ -148,19 +148,26 @@ def check_gate(
         return None
     digests = [each.package.sha256 for each in plan.wanted]
     packages = {each: {"to": to, "sha256": each} for each in digests}
-    if Approvals.of(options.approved).uncovered(packages):
-        values = " ".join(f"--approve {each}" for each in approve_values(to, digests))
-        raise HeldError(
-            f"the manifest has a gate before {to}; repeat the command with {values}",
-            to,
-            digests=digests,
-        )
     actors = Actors.here(options.approved_by)
     initiators = tuple(dict.fromkeys((actors.initiator.name, *backup.exporters)))
     four_eyes = any(each.get("four_eyes") for each in gates)
+    if Approvals.of(options.approved).uncovered(packages):
+        values = " ".join(f"--approve {each}" for each in approve_values(to, digests))
+        raise HeldError(
+            f"the manifest has a gate before {to}; repeat the command with {values}"
+            f"{_other_person(initiators) if four_eyes else ''}",
+            to,
+            digests=digests,
+        )
     if four_eyes and (why := refusal(initiators, actors.approver.name)):
         raise HeldError(why, to, digests=digests)
     return GivenApproval(actors.approver, initiators, four_eyes)
+
+
+def _other_person(initiators: tuple[str, ...]) -> str:
+    """Return what ``four_eyes`` asks of an approval."""
+    names = " nor ".join(filter(None, initiators))
+    return f" and --approved-by a person who is not {names}" if names else ""
 
 
 def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) -> None:

@@ -22,13 +22,22 @@ def lines(records: Sequence[Record]) -> Iterator[str]:
         elif each.kind == "import":
             to = f"{facts['connection']} ({facts['tenant']})"
             job = facts["job_id"]
-            done = f"imported to {to} by job {job}" if job else f"found identical on {to}"
+            done = (
+                f"imported {_files(each)} to {to} by job {job}"
+                if job
+                else f"found identical on {to}"
+            )
             # Records of earlier versions do not say who started the run.
             by = f", started by {facts['by']}" if facts.get("by") else ""
             yield f"{_moment(facts['at'])} {done}{by}"
         elif not number:  # the later ones are about the same packages
             by = facts["started_by"] or _UNKNOWN
             yield f"{_moment(facts['started'])} exported from {facts['tenant']} by {by}"
+
+
+def _files(record: Record) -> str:
+    """Return what a record is about: ``package.zip (sha256 3c15af153188…)``."""
+    return ", ".join(f"{name} (sha256 {sha256[:12]}…)" for name, sha256 in record.subjects.items())
 
 
 def _approval(facts: Mapping[str, Any]) -> str:

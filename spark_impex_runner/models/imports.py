@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ class ServiceForecast:
     def as_data(self) -> dict[str, Any]:
         """Return the forecast as plain JSON values, the text included."""
         return {**asdict(self), "versions": list(self.versions), "text": self.text}
+
+
+def forecast_lines(services: Iterable[ServiceForecast]) -> list[str]:
+    """Return the lines of forecasts; several that are unknown for one reason are one line."""
+    lines: list[str] = []
+    for text, group in groupby(services, key=lambda each: each.text):
+        same = list(group)
+        if len(same) == 1 or same[0].outcome != "unknown":
+            lines += [each.line for each in same]
+        else:
+            lines.append(f"{same[0].source} and {len(same) - 1} more: {text}")
+    return lines
 
 
 def _versions(number: int) -> str:

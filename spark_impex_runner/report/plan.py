@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.models.imports import forecast_lines
 from spark_impex_runner.report.data import timestamp
 from spark_impex_runner.report.figures import format_duration, shown_path
 from spark_impex_runner.text import counted, escaped_line, first_of
@@ -94,12 +95,12 @@ def _target(item: Forecast, *, verbose: bool) -> str:
 def _would(step: PlannedStep, *, verbose: bool) -> Iterator[tuple[str, str]]:
     """Yield the line of a step, and one for each service; what would fail comes first."""
     yield "would", f"{step.uses}: {step.summary}"
-    services = sorted(step.services, key=lambda each: not each.fails)
-    most = len(services) if verbose else _SERVICES_SHOWN
-    yield from (("", f"  {each.line}") for each in services[:most])
-    if any(each.fails for each in services):
+    lines = forecast_lines(sorted(step.services, key=lambda each: not each.fails))
+    most = len(lines) if verbose else _SERVICES_SHOWN
+    yield from (("", f"  {each}") for each in lines[:most])
+    if any(each.fails for each in step.services):
         yield "", "  so the import would fail, and import nothing"
-    if more := len(services[most:]):
+    if more := len(lines[most:]):
         yield "", f"  … {counted(more, 'more service')}; -v shows all"
 
 

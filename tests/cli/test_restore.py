@@ -267,7 +267,10 @@ def test_signed_import_is_rolled_back(tenants: Tenants, keys: dict[str, Path]) -
     [record] = (tenants.shell.folder / "restores").iterdir()
     assert done.out.endswith(f"signed record: {record}\n")
     shown = tenants.run("impex", "verify", str(record), *public).out
-    assert f" imported to dr ({tenants.served['dr'].base_url}) by job " in shown
+    [package] = backup.glob("*.zip")
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()[:12]
+    url = tenants.served["dr"].base_url
+    assert f"Z imported package.zip (sha256 {digest}…) to dr ({url}) by job " in shown
 
 
 def test_restore_is_signed(tenants: Tenants, keys: dict[str, Path]) -> None:
@@ -399,11 +402,13 @@ def test_gate_of_the_manifest_holds_a_restore(delivered: Tenants) -> None:
     [package] = (delivered.shell.folder / "out").glob("*.zip")
     approve = ("--approve", f"dr@{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}")
 
+    planned = delivered.restore("out", "--dry-run")
     held = delivered.restore("out", code=9)
     own = delivered.restore("out", *approve, code=9)
     done = delivered.restore("out", *approve, "--approved-by", "bob")
 
     assert " ".join(approve) in held.err
+    assert f"{approve[1]} and --approved-by a person who is not " in planned.out
     assert "four_eyes" in own.err
     assert "approved by bob (--approved-by)\n" in done.out
     assert delivered.holds("dr") == delivered.holds("sit")
@@ -431,7 +436,9 @@ def test_changed_package_is_refused(delivered: Tenants) -> None:
         ("s3://user:hunter2@bucket/x", "a URL must not contain credentials"),
         ("https://host/x?sig=hunter2", "a query or a fragment is not supported"),
         ("s3:bucket/x", "is a URL, not a local path"),
-        ("nowhere", "contains no delivery"),
+        ("nowhere", "contains no delivery: there is no such folder"),
+        ("m.yaml", "contains no delivery: it is a file; give its folder"),
+        (".", "contains no delivery; name one of the folders in it: out"),
     ],
 )
 def test_unusable_source_is_one_line(delivered: Tenants, source: str, text: str) -> None:
@@ -559,8 +566,8 @@ def lock_of(tenants: Tenants, *imports: dict[str, Any]) -> None:
     ("imports", "options", "text"),
     [
         ([{}, {}], [], "names 2 imports to dr: --job job-1 (2026-01-01T00:00:00+00:00), --job"),
-        ([{}, {}], ["--job", "job-3"], "--job job-3: the lock file names no such import"),
-        ([{}], ["--to", "sit"], "--to sit: the lock file names no import there"),
+        ([{}, {}], ["--job", "job-3"], "the lock file names no such import, but job-1, job-2"),
+        ([{}], ["--to", "sit"], "names no import there with a backup, but to dr"),
         ([{}, {"connection": "sit"}], [], "names dr, sit; choose one with --to"),
         ([{"tenant": "https://else.example/acme"}], [], "names dr at https://else.example/acme"),
         ([{"backup": {"new": []}}], [], "is not as the runner wrote it"),

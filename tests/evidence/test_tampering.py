@@ -53,7 +53,7 @@ def test_verify_says_who_and_when(promotion: Promotion, capsys: pytest.CaptureFi
 
     printed = capsys.readouterr().out
     assert code == 0
-    for part in ("as delivered", "by alice", "approved for prod by bob", "imported to prod ("):
+    for part in ("as delivered", "by alice", "approved for prod by bob", "…) to prod ("):
         assert part in printed
     assert f"{lock}: as delivered" in printed
 

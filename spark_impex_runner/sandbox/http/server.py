@@ -85,7 +85,9 @@ class HttpServer(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
-            raise OSError(f"port {port} of {LOOPBACK} cannot be used: {error.strerror}") from None
+            raise OSError(
+                f"port {port} of {LOOPBACK} cannot be used: {error.strerror}; choose another port"
+            ) from None
         self.url = f"http://{LOOPBACK}:{self.server_address[1]}"
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
