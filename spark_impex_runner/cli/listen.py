@@ -83,12 +83,13 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     receiver = Receiver(key, arguments.key_name, options, store, clock.stopping)
     with run.stopped_by_signals(clock, context.console):
         try:
-            _check(arguments, context, clock)
+            _check_manifest(arguments, context, clock)
         except Interrupted:
             return 0
         with events.open(clock.now()), _listening(arguments.port, receiver) as url:
             waiting = f", {len(events)} waiting in {events.folder}" if len(events) else ""
             context.console.result(f"listening on {url}{waiting}")
+            _check_state(arguments, context, clock)
             return _handle_all(events, wake, arguments, context, clock)
 
 
@@ -102,22 +103,31 @@ def _refuse_unseen_approvals(approvals: Sequence[str]) -> None:
         )
 
 
-def _check(arguments: argparse.Namespace, context: CommandContext, clock: Clock) -> None:
-    """Check the manifest and the state, which also imports what runs need.
-
-    Events wait for a state that cannot be used now, such as one in a store that does not answer.
-    """
+def _check_manifest(arguments: argparse.Namespace, context: CommandContext, clock: Clock) -> None:
+    """Check the manifest, which also imports what runs need."""
     # Runs need the first ones; imported now, so that the first event need not wait for them.
     from spark_impex_runner.cli import github, progress, worker  # noqa: F401
     from spark_impex_runner.engine import event_record, run  # noqa: F401
-    from spark_impex_runner.engine.event_check import check_manifest, check_state
-    from spark_impex_runner.errors import StateError
+    from spark_impex_runner.engine.event_check import check_manifest
     from spark_impex_runner.report import text  # noqa: F401
 
     [manifest], options = arguments.manifests, selection.options(arguments)
     check_manifest(manifest, options, event.event_options(arguments), clock, context.masker)
+
+
+def _check_state(arguments: argparse.Namespace, context: CommandContext, clock: Clock) -> None:
+    """Report a state that cannot be used now, such as one in a store that does not answer.
+
+    That may take minutes, in which events are received; they wait for it.
+    """
+    from spark_impex_runner.engine.event_check import check_state
+    from spark_impex_runner.errors import Interrupted, StateError
+
+    [manifest], options = arguments.manifests, selection.options(arguments)
     try:
         check_state(manifest, options, clock)
+    except Interrupted:
+        return
     except StateError as error:
         context.console.error(f"{error}; events are queued until it can be used")
 

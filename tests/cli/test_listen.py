@@ -372,13 +372,21 @@ def test_event_that_is_not_stored_is_refused(
 
 
 def test_events_wait_for_a_state(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer at the start is no reason to refuse events."""
+    """They are received while a store does not answer, which may take minutes."""
+    posted, known = threading.Event(), threading.Event()
 
     def no_answer(*_: object) -> None:
+        assert posted.wait(60)
+        known.set()
         raise StateError("s3://acme/state: no answer")
 
+    def client(url: str) -> None:
+        assert post(url, "{}").status_code == 202
+        posted.set()
+        assert known.wait(60)
+
     monkeypatch.setattr(event_check, "existing_state", no_answer)
-    done = listening(lambda url: post(url, "{}"))
+    done = listening(client)
 
     assert done.code == 0
     assert "error: s3://acme/state: no answer; events are queued until it can be used" in done.err
