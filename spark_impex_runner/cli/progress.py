@@ -14,7 +14,8 @@ from spark_impex_runner.cli.heartbeat import Heartbeat
 from spark_impex_runner.cli.line import Style
 from spark_impex_runner.cli.live_block import LiveBlock
 from spark_impex_runner.cli.live_view import render
-from spark_impex_runner.engine.progress import RunProgress
+from spark_impex_runner.engine.progress import Backoff, RunProgress
+from spark_impex_runner.report.figures import format_duration
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +66,21 @@ def shown(arguments: argparse.Namespace, console: Console, clock: Clock) -> Iter
         elif chosen == "plain":
             stack.enter_context(_ticking(Heartbeat(progress, err).tick, clock))
         yield progress
+
+
+@contextmanager
+def waited_for(work: str, console: Console, clock: Clock) -> Iterator[None]:
+    """Log that some work lasts, and for how long, whenever nothing else was printed for a while."""
+    began, silence, err = time.monotonic(), Backoff(), console.streams.err
+
+    def tick() -> float:
+        silent = time.monotonic() - err.written_at
+        if silence.is_over(min(silent, time.monotonic() - began)):
+            _log.info("%s, for %s so far", work, format_duration(time.monotonic() - began))
+        return _MOST
+
+    with _ticking(tick, clock):
+        yield
 
 
 @contextmanager

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.cli.restore_output import RestoreOutput
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.restore_plan import Backup, RestorePlan
+    from spark_impex_runner.engine.restore import Restore
+    from spark_impex_runner.engine.restore_plan import Backup, GivenApproval, RestorePlan
     from spark_impex_runner.models import Manifest
     from spark_impex_runner.planning.stages import Prepared
 
@@ -109,7 +111,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 
     with opened(arguments, context, targets) as command:
         options = next((_options(command.manifest, *each) for each in steps), {})
-        with command.signals():
+        with command.working(f"fetching {arguments.source}"):
             backup = command.fetch(arguments.source, options)
         return command.restore(backup, arguments.if_present)
 
@@ -156,14 +158,19 @@ class Command:
         return self.prepared.run.manifest
 
     @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Stop the clock on a signal in the block; say how to resume what a stop has cut off."""
+    def working(self, what: str) -> Iterator[None]:
+        """Say that the block lasts; stop the clock on a signal, and say how to resume then."""
+        from spark_impex_runner.cli.progress import waited_for
         from spark_impex_runner.cli.run import exit_in_time, stopped_by_signals
         from spark_impex_runner.errors import Interrupted, RetryTimeoutError
 
         out = self.context.console
         try:
-            with exit_in_time(self.clock), stopped_by_signals(self.clock, out):
+            with (
+                exit_in_time(self.clock),
+                stopped_by_signals(self.clock, out),
+                waited_for(what, out, self.clock),
+            ):
                 yield
         except (Interrupted, RetryTimeoutError):
             out.hint("to resume", self.context.command)
@@ -207,45 +214,61 @@ class Command:
         """
         from spark_impex_runner.cli.restore_output import RestoreOutput, confirmed
         from spark_impex_runner.engine.restore import Restore
-        from spark_impex_runner.engine.restore_plan import check_gate
-        from spark_impex_runner.engine.restore_session import open_session, preview
-        from spark_impex_runner.errors import HeldError
+        from spark_impex_runner.engine.restore_session import open_session
 
         options = selection.options(self.arguments)
         restore = Restore(self.prepared, options, self.arguments.to, backup, first_only=first_only)
         shown = RestoreOutput(self.context.console, restore, self.arguments.format == "json", notes)
         if self.arguments.dry_run:
-            with self.signals():
-                plan = preview(restore, if_present)
-            _check_choice(plan, if_present)
-            try:
-                check_gate(plan, backup, (self.manifest, restore.to), options)
-            except HeldError as error:
-                shown.notes = [*notes, f"would be held: {error}"]
-            return shown.end(plan, "planned")
+            return self._preview(restore, shown, if_present)
         with open_session(restore) as session:
-            with self.signals():
+            with self.working(f"asking {restore.to}"):
                 plan = session.make_plan(if_present)
             if plan.problems or not plan.wanted:
                 if not plan.problems:
                     session.give_up()
                 return shown.end(plan, "nothing_to_do")
             _check_choice(plan, if_present)
-            try:
-                given = check_gate(plan, backup, (self.manifest, restore.to), options)
-            except HeldError:
-                shown.end(plan, "held")
-                raise
-            if given:
-                name = given.by.name or "an unknown user"
-                shown.notes = [*notes, f"approved by {name} ({given.by.named_by})"]
+            given = self._approval(restore, shown, plan)
             shown.plan(plan)
             if not self.arguments.yes and not confirmed(restore):
                 return shown.end(plan, "declined")
-            with self.signals():
-                session.run(plan, shown.line, given)
+            with self.working(f"importing to {restore.to}"):
+                session.run(plan, shown.line, given, command=self.context.command)
             shown.record = session.record
             return shown.end(plan, "restored", session.imported)
+
+    def _preview(self, restore: Restore, shown: RestoreOutput, if_present: str) -> int:
+        """Show what an import would do, and which approval it would need; return the exit code."""
+        from spark_impex_runner.engine.restore_plan import check_gate
+        from spark_impex_runner.engine.restore_session import preview
+        from spark_impex_runner.errors import HeldError
+
+        with self.working(f"asking {restore.to}"):
+            plan = preview(restore, if_present)
+        _check_choice(plan, if_present)
+        try:
+            check_gate(plan, restore.backup, (self.manifest, restore.to), restore.options)
+        except HeldError as error:
+            shown.notes = [*shown.notes, f"would be held: {error}"]
+        return shown.end(plan, "planned")
+
+    def _approval(
+        self, restore: Restore, shown: RestoreOutput, plan: RestorePlan
+    ) -> GivenApproval | None:
+        """Return the approval of a restore, None if it needs none; show the plan if it is held."""
+        from spark_impex_runner.engine.restore_plan import check_gate
+        from spark_impex_runner.errors import HeldError
+
+        try:
+            given = check_gate(plan, restore.backup, (self.manifest, restore.to), restore.options)
+        except HeldError:
+            shown.end(plan, "held")
+            raise
+        if given:
+            name = given.by.name or "an unknown user"
+            shown.notes = [*shown.notes, f"approved by {name} ({given.by.named_by})"]
+        return given
 
 
 def _check_choice(plan: RestorePlan, if_present: str) -> None:

@@ -126,4 +126,7 @@ def confirmed(restore: Restore) -> bool:
         )
     sys.stderr.write(f"import to {restore.to} ({restore.client.url})? [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    answer = sys.stdin.readline()
+    if not answer:  # the end of the input leaves the cursor behind the question
+        sys.stderr.write("\n")
+    return answer.strip().lower() in {"y", "yes"}

@@ -83,7 +83,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
                         f"or restore a copy: impex restore COPY --to {each.to} "
                         f"-m {arguments.manifest} --if-present replace"
                     )
-                with command.signals():
+                with command.working(f"fetching {folder}"):
                     backups.append(command.fetch(str(folder.absolute()), {}, each.sha256))
         if not backups:
             return _nothing(notes, arguments, context)

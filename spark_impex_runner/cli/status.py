@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import fields
 from spark_impex_runner.cli import selection
 from spark_impex_runner.cli.unreadable import report_unreadable
 from spark_impex_runner.errors import ImpexError
@@ -86,7 +87,7 @@ def _unfinished(
         return False, [], 0
     with closing(found) as state:
         rows = [
-            {**_row(each, len(state.parts(each))), **_waiting(state, each)}
+            {**_row(each, len(state.parts(each))), **_waiting(state, each), **_restore(state, each)}
             for each in state.open_attempts()
         ]
         return True, rows, report_unreadable(state, context)
@@ -187,11 +188,24 @@ def _waiting(state: State, attempt: Attempt) -> dict[str, Any]:
     }
 
 
+def _restore(state: State, attempt: Attempt) -> dict[str, str]:
+    """Return what a restore that has not ended needs, nothing for an export."""
+    stored = state.value((attempt.target, "restore", attempt.correlation_id))
+    if not stored:
+        return {}
+    command = ""
+    with suppress(ValueError):
+        command = fields.text(fields.mapping(fields.parse(stored)).get("command"))
+    return {"stage": "restore not ended", "to finish": command or "the same command"}
+
+
 def _pending(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines about what is pending, if anything is."""
     for each in row.get("packages", ()):
         yield f"  package         {plain(each['name'])}"
         yield f"  sha256  {each['sha256']}"
+    if "to finish" in row:
+        yield f"  to finish       {row['to finish']}"
     if row.get("approved by", "-") != "-":
         yield f"  approved by     {plain(row['approved by'])}"
     elif "to approve" in row:

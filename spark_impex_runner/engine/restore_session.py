@@ -130,18 +130,23 @@ class RestoreSession:
             self.attempt = None
 
     def run(
-        self, plan: RestorePlan, report: Callable[[str], None], given: GivenApproval | None = None
+        self,
+        plan: RestorePlan,
+        report: Callable[[str], None],
+        given: GivenApproval | None = None,
+        *,
+        command: str = "",
     ) -> None:
         """Import what the plan wants, each package once; call ``report`` with a line for each.
 
         ``given`` is the approval at a gate. Raises what the step ``import`` raises; the same
-        command then resumes it.
+        ``command``, which the state shows, then resumes it.
         """
         state, run, now = self.context.state, self.restore.prepared.run, self.context.clock.now()
         record = self._record()
         by = self.context.actors.initiator.name
         state.begin_run(PastRun(run.id, str(run.manifest.path), now, started_by=by), [self.key])
-        attempt = self._begin(plan, by)
+        attempt = self._begin(plan, by, command)
         if record:
             record.begin(attempt, self.restore.backup)
         approvals = [self._record_approval(attempt, plan, given, record)] if given else []
@@ -178,7 +183,7 @@ class RestoreSession:
         record.prepare()
         return record
 
-    def _begin(self, plan: RestorePlan, by: str) -> Attempt:
+    def _begin(self, plan: RestorePlan, by: str, command: str) -> Attempt:
         """Store what is about to be imported, before anything is sent."""
         self.give_up()
         if self.attempt:
@@ -190,7 +195,8 @@ class RestoreSession:
         intent = Intent(run.id, self.key, identity, self.key, label, "restore", started_by=by)
         # The plan first: an attempt without one has sent nothing.
         services = {each.package.sha256: each.wanted for each in plan.wanted}
-        data = {"if_present": plan.if_present, "services": services}
+        line = self.context.masker.mask(command)
+        data = {"if_present": plan.if_present, "services": services, "command": line}
         state.store_value((self.key, "restore", label), json.dumps(data))
         return state.intend(intent, self.context.clock.now())
 

@@ -8,9 +8,12 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -26,9 +29,6 @@ from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RUN = Snapshot("release", "r1", 60, 12, ended={Outcome.SUCCEEDED: 3, Outcome.FAILED: 1})
 
@@ -118,6 +118,28 @@ def test_heartbeats_back_off(caplog: pytest.LogCaptureFixture) -> None:
     assert [round(each) for each in beats[:5]] == [30, 90, 210, 509, 808]
     assert max(later - each for each, later in pairwise(beats)) <= 300
     assert len(beats) <= 15
+
+
+def test_long_work_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as a run says how far it is: after 30 seconds, then ever less often."""
+    caplog.set_level(logging.INFO)
+    now, ticks = [0.0], list[Callable[[], float]]()
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(shown_progress, "time", clock)
+    ticking = lambda tick, _: nullcontext(ticks.append(tick))  # noqa: E731
+    monkeypatch.setattr(shown_progress, "_ticking", ticking)
+    console = SimpleNamespace(streams=SimpleNamespace(err=SimpleNamespace(written_at=0.0)))
+
+    with shown_progress.waited_for("importing to dr", console, Clock()):  # type: ignore[arg-type]
+        for now[0] in range(0, 120, 2):
+            ticks[0]()
+
+    assert caplog.messages == [
+        "importing to dr, for 30.0 s so far",
+        "importing to dr, for 1m 00s so far",
+    ]
 
 
 @pytest.mark.parametrize("event_every", [20, 40, 100, 250])

@@ -655,6 +655,7 @@ def test_unfinished_restore_keeps_its_choice(delivered: Tenants) -> None:
         patched.setattr(Imports, "wait", _stopped)
         delivered.restore("out", *replace, code=130)
 
+    status = delivered.run("impex", "status", "m.yaml").out
     refused = delivered.restore("out", code=2)
     planned = delivered.restore("out", "--dry-run", code=2)
     shown = delivered.restore("out", "--dry-run", *replace)
@@ -662,6 +663,8 @@ def test_unfinished_restore_keeps_its_choice(delivered: Tenants) -> None:
 
     for each in (refused, planned):
         assert "give --if-present replace to finish it, or --fresh" in each.err
+    assert ": restore not ended, since " in status
+    assert "  to finish       impex restore out --to dr -m m.yaml --yes --if-present rep" in status
     assert "\nresumes the restore that began at " in shown.out
     assert delivered.posts("dr") == 1
     assert delivered.holds("dr") == delivered.holds("sit")
