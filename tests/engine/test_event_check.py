@@ -59,6 +59,11 @@ def test_variables_of_events_need_no_value(
     assert opened == ["one"]
 
 
+def test_connection_of_an_event_is_left_to_it(check: Callable[..., None]) -> None:
+    """Its address is not there yet, so that no client can be made."""
+    check(MANIFEST.replace('base_url: "http://127.0.0.1:1/acme"', 'env: "${var:kind}", tenant: a'))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
