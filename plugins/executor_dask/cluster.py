@@ -56,8 +56,8 @@ class Cluster(Executor):
 
     def call_workers(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the process of each worker, without waiting for any."""
-        call = partial(self._client.run, function, *arguments, wait=False, on_error="ignore")
-        # On a thread: a worker may be out of reach.
+        # On a thread: a worker may be out of reach. Dask's own ``wait=False`` is for coroutines.
+        call = partial(self._client.run, function, *arguments, on_error="ignore")
         threading.Thread(target=call, name="impex-dask-call", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

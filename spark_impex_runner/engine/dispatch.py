@@ -125,10 +125,14 @@ class Dispatch:
         if ended := self._scheduler.recorded(name):
             offers = self._prepared.hooks.registry.steps
             return self._placed(ended, Placement.of(ended, offers))
-        if unit.exit_code > _SIGNAL_BASE:
-            return self._scheduler.skip(name, unit.error)
+        job_id, runs = self._progress.job_of(name)
         reason = unit.error or "its worker returned no result for it"
-        return self._scheduler.fail(name, reason, unit.exit_code)
+        reason += f"; job {job_id} may still run" if runs else ""
+        if unit.exit_code > _SIGNAL_BASE:
+            result = self._scheduler.give_up(name, reason if job_id else "")
+        else:
+            result = self._scheduler.fail(name, reason, unit.exit_code)
+        return replace(result, job_id=job_id)
 
     def _placed(self, result: TargetResult, placement: Placement) -> TargetResult:
         """Return a worker's result; a failed one if its packages can be seen from nowhere."""

@@ -213,13 +213,19 @@ class EventReceiver:
             self._progress.note_outcome(ended["target"], outcome, ended["approve"])
             message = {"log": line} if line else {}
         if "log" in message:
-            record = logging.makeLogRecord(message["log"])
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
+            self._log(message["log"])
         elif "begun" in message:
             self._progress.forget(message["begun"])
         elif "queued" in message:
             self._progress.note_queued(*message["queued"])
         elif "active" in message:
             self._progress.note_remote(Activity(**each) for each in message["active"])
+
+    def _log(self, attributes: Mapping[str, Any]) -> None:
+        """Log a record of a worker, and note the job that it names."""
+        record = logging.makeLogRecord(dict(attributes))
+        if job_id := attributes.get("job_id"):
+            self._progress.note_job(attributes["target"], job_id, attributes["event"])
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)

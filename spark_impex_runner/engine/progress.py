@@ -46,6 +46,8 @@ class RunProgress:
         self._started: dict[str, TargetProgress] = {}
         # Of targets that run on workers, with the time at which it was received.
         self._remote: dict[str, tuple[Activity, float]] = {}
+        # Of the same targets: the id of the last job, and whether that may still run.
+        self._jobs: dict[str, tuple[str, bool]] = {}
         self._ended: dict[str, Outcome] = {}
         self._held: dict[str, str] = {}
         self._rates: dict[str, _Rate] = {}
@@ -91,6 +93,15 @@ class RunProgress:
         for each in activities:
             self._queued.pop(each.target, None)
             self._remote[each.target] = each, now
+
+    def note_job(self, name: str, job_id: str, event: str) -> None:
+        """Record the job of a target that runs on a worker, of which there is an event."""
+        over = event in {"job.done", "job.cancelled"} or event.startswith("package.")
+        self._jobs[name] = job_id, not over and (job_id, False) != self._jobs.get(name)
+
+    def job_of(self, name: str) -> tuple[str, bool]:
+        """Return the id of the job of a target on a worker, and whether it may still run."""
+        return self._jobs.get(name, ("", False))
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget what targets did, such as on a worker that another one replaces."""

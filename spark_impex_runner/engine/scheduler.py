@@ -103,6 +103,10 @@ class Scheduler:
         failed = self._not_started(self._job(name), Outcome.FAILED, reason)
         return replace(failed, exit_code=exit_code)
 
+    def give_up(self, name: str, reason: str) -> TargetResult:
+        """Return the result of a target whose worker did not end after a signal."""
+        return self._not_started(self._job(name), Outcome.CANCELLED, reason or _INTERRUPTED)
+
     def recorded(self, name: str) -> TargetResult | None:
         """Return how a target ended on a worker that died; None if it had not ended."""
         # Without an event: that worker has sent it.

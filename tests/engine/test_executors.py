@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import signal
@@ -40,7 +41,7 @@ from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from spark_impex_runner.models import RunResult
 
@@ -48,6 +49,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs/how-to/executors.md"
 SECRET = "a-secret-of-a-step"
 # Everything that goes to a worker or comes back is pickled, and kept for the test.
 PLUGIN = """
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -413,6 +415,38 @@ def test_signal_stops_all_units(world: World) -> None:
     assert result.exit_code == 143
     assert {each.outcome for each in result.results} == {Outcome.CANCELLED}
     assert not list((world.folder / ".impex").glob("*.stop"))
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        ([], "the run was interrupted before it started"),
+        (["job.created"], "its worker did not end after the signal; job j-1 may still run"),
+        (["job.created", "job.done", "job.status"], "its worker did not end after the signal"),
+    ],
+)
+def test_job_of_silent_worker_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, events: list[str], error: str
+) -> None:
+    """The result of a target whose worker does not end has the job that its events named."""
+    received: list[Callable[[str], None]] = []
+
+    def submit(*_: Any) -> Future[Any]:
+        for event in events:
+            record = {"name": "x", "levelno": 10, "msg": "", "event": event}
+            received[0](json.dumps({"log": {**record, "target": "a", "job_id": "j-1"}}))
+        world.clock.stop(signal.SIGTERM)
+        return Future()
+
+    monkeypatch.setattr(distributed, "END", 0)
+    monkeypatch.setattr(distributed.UnitExecutor, "_submit", submit)
+    connect = lambda _, receive: received.append(receive)  # noqa: E731
+    monkeypatch.setattr(distributed.UnitExecutor, "connect_events", connect)
+
+    [result] = world.run(A).results
+
+    job_id = "j-1" if events else ""
+    assert (result.outcome, result.error, result.job_id) == (Outcome.CANCELLED, error, job_id)
 
 
 def test_stop_stays_for_units_that_go_on(world: World) -> None:
