@@ -185,7 +185,7 @@ class Command:
         from spark_impex_runner.engine.restore_plan import Backup, check_evidence
         from spark_impex_runner.errors import StepError
         from spark_impex_runner.evidence.keys import read_public_key
-        from spark_impex_runner.models import EVIDENCE, RECEIPT
+        from spark_impex_runner.models import RECEIPT
 
         into = Path(tempfile.mkdtemp(dir=self.folder))
         keys = [read_public_key(each) for each in self.arguments.key]
@@ -193,11 +193,8 @@ class Command:
         found = _fetching().fetch(source, options, into, (place, self.clock.check, self.clock.wait))
         if receipt and (not found.receipt or sha256(into / RECEIPT) != receipt):
             raise StepError(f"{found.place}: its receipt is not the one in the lock file")
-        check_evidence(into, keys, self.manifest)
-        records = {
-            name: sha256(into / name) for name in (RECEIPT, EVIDENCE) if (into / name).exists()
-        }
-        return Backup.of(found.place, found.packages, found.receipt, records)
+        check_evidence(into, keys, self.manifest, found.place)
+        return Backup.of(found.place, found.packages, found.receipt, into)
 
     def restore(
         self,

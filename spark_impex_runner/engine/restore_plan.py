@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.delivery.records import signer_of
+from spark_impex_runner.digests import sha256
 from spark_impex_runner.errors import HeldError, StepError, UsageError
+from spark_impex_runner.evidence.dsse import Envelope
 from spark_impex_runner.evidence.verify import verify
 from spark_impex_runner.fields import mapping, text
 from spark_impex_runner.four_eyes import refusal
-from spark_impex_runner.models import ServiceVersion
+from spark_impex_runner.models import EVIDENCE, RECEIPT, ServiceVersion
 from spark_impex_runner.planning.approvals import Approvals, approve_values
 from spark_impex_runner.spark.client import tenant_identity
 from spark_impex_runner.user import Actors
@@ -32,14 +34,15 @@ class Backup:
     """The verified packages of one backup, and what is known of its export.
 
     ``reported`` are the versions that its tenant reported, for packages that do not list theirs.
-    ``receipt`` is what it says of itself, empty if it says nothing; ``records`` are the SHA-256 of
-    its receipt and of its signed records, by name. ``exporters`` are who started its exports.
+    ``origin`` is what its first record or its receipt says of the export, empty if there is none;
+    ``records`` are the SHA-256 of its receipt and of its signed records, by name. ``exporters`` are
+    who started its exports.
     """
 
     place: str
     packages: tuple[Artifact, ...]
     reported: tuple[ServiceVersion, ...] = ()
-    receipt: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
     exporters: tuple[str, ...] = ()
 
@@ -49,9 +52,12 @@ class Backup:
         place: str,
         packages: tuple[Artifact, ...],
         receipt: Mapping[str, Any],
-        records: Mapping[str, str],
+        folder: Path,
     ) -> Backup:
-        """Return a backup that was fetched; raise ``UsageError`` if no tenant imports it."""
+        """Return a backup whose receipt and records were fetched into a folder.
+
+        Raises ``UsageError`` if no tenant imports it.
+        """
         kind = mapping(receipt.get("request")).get("file_filter")
         if kind not in {None, "migrate"}:
             raise UsageError(f"{place}: exported for {kind}; only file_filter: migrate is imported")
@@ -59,7 +65,10 @@ class Backup:
         rows = map(mapping, listed if isinstance(listed, list) else ())
         versions = [ServiceVersion(*(text(row.get(name)) for name in _FIELDS)) for row in rows]
         by = text(receipt.get("started_by"))  # a listing does not tell
-        return cls(place, packages, tuple(versions), receipt, records, (by,) if by else ())
+        files = [each for each in (folder / RECEIPT, folder / EVIDENCE) if each.exists()]
+        records = {each.name: sha256(each) for each in files}
+        origin = _first_record(folder) or receipt
+        return cls(place, packages, tuple(versions), origin, records, (by,) if by else ())
 
     def joined(self, other: Backup, place: str) -> Backup:
         """Return the packages of two backups as one; ``place`` is where both are named."""
@@ -67,7 +76,7 @@ class Backup:
             place,
             (*self.packages, *other.packages),
             (*self.reported, *other.reported),
-            self.receipt,
+            self.origin,
             {**self.records, **other.records},
             (*self.exporters, *other.exporters),
         )
@@ -170,7 +179,15 @@ def _other_person(initiators: tuple[str, ...]) -> str:
     return f" and --approved-by a person who is not {names}" if names else ""
 
 
-def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) -> None:
+def _first_record(folder: Path) -> Mapping[str, Any]:
+    """Return the facts of a delivery's first signed record; the receipt is that of the last run."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        line = (folder / EVIDENCE).read_text(encoding="ascii").partition("\n")[0]
+        return mapping(Envelope.parse(line).statement["predicate"])
+    return {}
+
+
+def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest, place: str) -> None:
     """Raise ``StepError`` if the signed records of a folder are not as the keys signed them.
 
     Without keys, that of the manifest counts; if it signs nothing, nothing is checked.
@@ -179,7 +196,7 @@ def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest) 
         signer = signer_of(manifest)
         keys = [signer.public] if signer else []
     if keys and (problems := verify(folder, keys).problems):
-        raise StepError("; ".join(problems))
+        raise StepError("; ".join(f"{place}: {each}" for each in problems))
 
 
 def _gates(manifest: Manifest, to: str) -> Iterator[Mapping[str, Any]]:

@@ -52,7 +52,7 @@ class RestoreRecord:
         """Add a record about the delivery that is restored."""
         files = {each.name: each.sha256 for each in backup.packages}
         at = self.job.started.isoformat(timespec="seconds")
-        self.records.add_source(attempt, backup.receipt, {**backup.records, **files}, at)
+        self.records.add_source(attempt, backup.origin, {**backup.records, **files}, at)
 
     def approved(self, attempt: Attempt, hold: Hold, given: Approval) -> None:
         """Add a record about the approval."""

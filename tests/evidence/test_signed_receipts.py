@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from spark_impex_runner.engine import reports
+from spark_impex_runner.engine.restore_plan import Backup
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.evidence.lock import verify_lock
 from spark_impex_runner.evidence.summary import lines
@@ -52,6 +53,17 @@ def test_promotion_is_signed_and_chained(promotion: Promotion) -> None:
     assert imported.predicate["by"] == "bob"
     assert {RECEIPT, "package.zip"} == set(last.subjects)
     assert promotion.receipt()["approvals"][0]["by"] == "bob"
+
+
+def test_restore_knows_when_it_was_exported(promotion: Promotion) -> None:
+    """The receipt is that of the last run, which an approval let go on; the first record tells."""
+    promotion.run()
+    promotion.run("bob", approved=frozenset({"prod"}))
+
+    backup = Backup.of("release", (), promotion.receipt(), promotion.release)
+
+    first = statements(promotion)[0]["predicate"]
+    assert backup.origin["started"] == first["started"] < promotion.receipt()["started"]
 
 
 def test_records_match_their_schemas(promotion: Promotion) -> None:
