@@ -40,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 
 def changed(package: Path, name: str, change: Callable[[Any], None]) -> Path:
     """Return a copy of a package in which one JSON file is changed."""
-    target = package.with_suffix(".changed")
+    target = package.with_name(f"{package.name}.changed")
     with ZipFile(package) as old, ZipFile(target, "w") as new:
         for entry in {entry.filename: entry for entry in old.infolist()}.values():
             content = old.read(entry)
@@ -66,6 +66,28 @@ def test_unpack_restores_all_files(package: Path, directory: Path) -> None:
         "model.wasm",
         "service.json",
     }
+
+
+def test_inputs_keep_their_defaults(package: Path, directory: Path) -> None:
+    """A comparison of both tenants finds nothing; validations of another form tell none."""
+    name, defaults = f"{HOME}DefaultValidations.json", {"Rate": 0.5, "Name": "x", "Age": None}
+
+    def given(metadata: Any) -> None:
+        row = {"Description": "", "Address": "B2"}
+        metadata["XInputTable"] = [{**row, "Input Name": each} for each in defaults]
+
+    def ruled(data: Any) -> None:
+        data["outputs"] = {each: {"default_value": value} for each, value in defaults.items()}
+
+    one = changed(changed(package, f"{HOME}ModelMetaData.json", given), name, ruled)
+    other = changed(one, name, lambda data: data.update(outputs=[]))
+
+    found = []
+    for each in (one, other):
+        (version,) = unpack(each, directory)
+        about = json.loads((version.path / "service.json").read_bytes())
+        found.append({row["name"]: row.get("default") for row in about["inputs"]})
+    assert found == [defaults, dict.fromkeys(defaults)]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x.xlsx", "/x.xlsx", "..\\x.xlsx", "C:x.xlsx"])

@@ -73,7 +73,8 @@ def _version(
     workbook = _plain(metadata["EngineInformation"]["OriginalFileName"])
     _copy(archive, f"{source}{workbook}", target / workbook)
     _copy(archive, f"{source}DefaultValidations.json", target / "DefaultValidations.json")
-    (target / "service.json").write_text(json.dumps(_about(metadata)), encoding="utf-8")
+    about = _about(metadata, _defaults(target / "DefaultValidations.json"))
+    (target / "service.json").write_text(json.dumps(about), encoding="utf-8")
     _copy(archive, f"{source}{version.version_id}.zip", target / "module.zip")
     _unpack_code(target / "module.zip", version)
     return version
@@ -96,12 +97,24 @@ def _copy(archive: ZipFile, name: str, target: Path) -> None:
         shutil.copyfileobj(source, file, CHUNK)
 
 
-def _about(metadata: dict[str, Any]) -> dict[str, Any]:
+def _defaults(validations: Path) -> dict[str, Any]:
+    """Return the defaults of inputs by name; a served file may have any other content."""
+    try:
+        rules = json.loads(validations.read_bytes())["outputs"].items()
+        known = {name: rule["default_value"] for name, rule in rules}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    return {name: {"default": value} for name, value in known.items() if value is not None}
+
+
+def _about(metadata: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``service.json`` holds; the metadata do not tell the ``defaults`` of inputs."""
     engine = metadata["EngineInformation"]
+    inputs = _parameters(metadata["XInputTable"], "Input Name")
     return {
         "description": engine["Description"],
         "label": engine["VersionLabel"],
-        "inputs": _parameters(metadata["XInputTable"], "Input Name"),
+        "inputs": [{**each, **defaults.get(each["name"], {})} for each in inputs],
         "outputs": _parameters(metadata["XOutputTable"], "Output Name"),
     }
 
