@@ -95,7 +95,9 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         return 0
     if not arguments.file and context.command:
         context = replace(context, command=f"{context.command} < BODY")
-    return run_event(event, arguments, context, Clock())
+    clock = Clock()
+    with run.stopped_by_signals(clock, context.console):
+        return run_event(event, arguments, context, clock)
 
 
 def run_event(

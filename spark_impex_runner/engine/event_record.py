@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from spark_impex_runner.engine.webhook import OWN_VARIABLES
-from spark_impex_runner.errors import LockedError, StateError
+from spark_impex_runner.errors import LockedError
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.rules import is_variable
 from spark_impex_runner.planning.locations import state_place
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 # How long an event is remembered. How often and how long Spark repeats a webhook is not documented;
 # others do so for three days at most, and people repeat events by hand after a holiday.
 REMEMBERED: Final = timedelta(days=30)
+# Seconds between two attempts to lock the events of a manifest.
+_LOOK = 2.0
 # Exit codes after which the event is not run again: all is delivered, or waits for an approval.
 _HANDLED = (0, 9)
 # In place of a step's name.
@@ -59,9 +61,9 @@ def recorded_event(
 ) -> Iterator[EventRecord]:
     """Lock the events of a manifest for the block, and record one as handled if its run ends well.
 
-    A killed run leaves it unhandled; run again, it resumes the same jobs. Raises ``StateError`` if
-    another process handles an event of the manifest, ``ManifestError`` or ``UsageError`` if the
-    manifest cannot be read.
+    Waits while another process handles an event of the manifest. A killed run leaves its event
+    unhandled; run again, it resumes the same jobs. Raises ``ManifestError`` or ``UsageError`` if
+    the manifest cannot be read, ``StateError`` if the state cannot be used.
     """
     document = assemble(path, options.overlays)
     names = variables_of(document, event.variables)
@@ -73,7 +75,7 @@ def recorded_event(
         if when := handled.get(event, clock.now()):  # first: this needs no lock
             yield EventRecord(when, variables)
             return
-        with handled.lock(clock.now()):
+        with handled.lock(clock):
             record = EventRecord(handled.get(event, clock.now()), variables)
             yield record
             if record.exit_code in _HANDLED:
@@ -104,20 +106,29 @@ class _Handled:
         self._state = state
         self._manifest = manifest
         self._fresh = options.fresh
+        # Who has the lock, as the log says already.
+        self._holder = ""
         # No name of a target begins with an underscore.
         self._target = f"{manifest}/_events"
 
     @contextmanager
-    def lock(self, now: datetime) -> Iterator[None]:
+    def lock(self, clock: Clock) -> Iterator[None]:
+        """Lock the events of the manifest for the block, as soon as no other process has."""
         with ExitStack() as stack:
-            try:
-                stack.enter_context(self._state.storage.lease(self._target, now))
-            except LockedError as error:
-                raise StateError(
-                    f"another event of {self._manifest} is handled by {error.holder}; wait for it "
-                    "or stop it"
-                ) from error
+            while not self._acquired(stack, clock):
+                clock.wait(_LOOK)
             yield
+
+    def _acquired(self, stack: ExitStack, clock: Clock) -> bool:
+        try:
+            stack.enter_context(self._state.storage.lease(self._target, clock.now()))
+        except LockedError as error:
+            if error.holder != self._holder:
+                self._holder = error.holder
+                text = "waiting: another event of %s is handled by %s"
+                _log.info(text, self._manifest, error.holder)
+            return False
+        return True
 
     def get(self, event: Event, now: datetime) -> str:
         """Return when an event was handled, empty if it was not, or is not remembered any more."""
