@@ -20,6 +20,7 @@ from spark_impex_runner.delivery.unchanged import last_delivery, unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep, ServiceForecast
 from spark_impex_runner.planning.locations import state_place
+from spark_impex_runner.planning.placed import PlacedFiles
 from spark_impex_runner.planning.preflight import export_warnings
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.progress_log import ProgressLog
@@ -121,7 +122,11 @@ def _with_work(forecast: Forecast, job: Job, hooks: Plugins, changed: set[_Servi
     steps = _steps(job, hooks, changed)
     receipt = _receipt(job.target.output)
     # A resumed job may have left the receipt itself, such as when it was held.
-    replaced = receipt and (not forecast.job_id or receipt.job_id != forecast.job_id)
+    replaced = (
+        receipt
+        and not _conflict(job)
+        and (not forecast.job_id or receipt.job_id != forecast.job_id)
+    )
     finished = receipt.finished if receipt and replaced else None
     return replace(
         forecast,
@@ -132,10 +137,20 @@ def _with_work(forecast: Forecast, job: Job, hooks: Plugins, changed: set[_Servi
 
 
 def _warnings(forecast: Forecast, job: Job) -> tuple[str, ...]:
-    """Return why a new export would fail, as far as the tenant was asked for its listing."""
+    """Return why a new export would fail: the output is another target's, or what the tenant lists.
+
+    The tenant is not asked for that; only what it was asked for already counts.
+    """
     if forecast.action != "create":
         return ()
+    if conflict := _conflict(job):
+        return (conflict,)
     return export_warnings(job.request, job.run.connect(job.target.connection))
+
+
+def _conflict(job: Job) -> str:
+    """Return why a run writes nothing to the output: it holds the delivery of another target."""
+    return PlacedFiles(None, target_key(job), job.target).conflict()
 
 
 def _changes(job: Job, planned: Sequence[PlannedStep], hooks: Plugins) -> bool:

@@ -101,6 +101,25 @@ def test_damaged_receipt_is_not_replaced(shell: Any) -> None:
         assert (done.code, done.out.splitlines()[0]) == (0, "plan of m (m.yaml): create 1")
 
 
+def test_output_of_another_target_is_a_warning(shell: Any) -> None:
+    """A run would refuse to write there; the plan says so, and replaces nothing."""
+    shell.write("  - {name: a, folders: [life]}\n")
+    (shell.folder / "exports/a").mkdir(parents=True)
+    receipt = {
+        "target": "a",
+        "manifest": "other",
+        "job_id": "j",
+        "finished": "2026-01-01T00:00:00Z",
+    }
+    (shell.folder / "exports/a/impex-receipt.json").write_text(json.dumps(receipt))
+
+    out = shell("impex", "plan", "m.yaml").out
+
+    assert out.startswith("plan of m (m.yaml): create 1\n")
+    assert " holds the delivery of the target 'a' of the manifest 'other' (" in out
+    assert "use another output, or remove that folder" in out
+
+
 def test_plan_has_usual_duration(shell: Any, left: str) -> None:
     """In words for people, in seconds for programs."""
     with closing(sqlite3.connect(shell.folder / ".impex/state.db")) as link, link:
