@@ -161,6 +161,20 @@ def test_stop_leaves_silent_server(transport: Transport) -> None:
     assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
 
 
+def test_stop_ends_blocked_upload(transport: Transport) -> None:
+    """A server that takes no more of a body is left, too, and so is its thread."""
+    transport._timeout = 60
+    over = threading.Event()
+
+    def answer(_: socket.socket) -> None:
+        transport.clock.stop(15)
+        over.wait(20)
+
+    with served(answer) as url, pytest.raises(Interrupted):
+        transport.send(HttpRequest("POST", url, {}, bytes(1 << 25)))
+    over.set()
+
+
 def test_stop_accepts_pending_reply(transport: Transport) -> None:
     """A server that answers soon is heard: its reply may hold the id of a new job."""
     transport.grace = 60

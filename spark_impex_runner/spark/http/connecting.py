@@ -26,9 +26,8 @@ from urllib3.poolmanager import ProxyManager
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.failures import TRANSIENT
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.exchange import begin
+from spark_impex_runner.spark.http.exchange import current
 from spark_impex_runner.spark.http.message import ADDRESS_TODO
-from spark_impex_runner.spark.http.proxies import uses_socks
 from spark_impex_runner.spark.http.urls import split
 from spark_impex_runner.text import one_line
 
@@ -53,14 +52,15 @@ _thread = _Thread()
 
 class _Http(HTTPConnection):
     def connect(self) -> None:
+        exchange = current()
         _thread.connecting = True
-        super().connect()
+        exchange.apart(super().connect, late=lambda _: self.close())
         _thread.connecting = False
-        begin(self)
+        exchange.begin(self)
 
     def request(self, *arguments: Any, **named: Any) -> None:
         if self.sock is not None:
-            begin(self)
+            current().begin(self)
         super().request(*arguments, **named)
 
 
@@ -79,6 +79,25 @@ class _HttpsPool(HTTPSConnectionPool):
 _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
 
 
+def _socks_pools() -> dict[str, Any]:
+    """Return the pools of connections through a SOCKS proxy, whose package is optional."""
+    from urllib3.contrib import socks  # noqa: PLC0415
+
+    class Http(_Http, socks.SOCKSConnection):
+        pass
+
+    class Https(_Http, socks.SOCKSHTTPSConnection):
+        pass
+
+    class HttpPool(socks.SOCKSHTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(socks.SOCKSHTTPSConnectionPool):
+        ConnectionCls = Https
+
+    return {"http": HttpPool, "https": HttpsPool}
+
+
 class Adapter(HTTPAdapter):
     """Connections of ``requests`` that record for each thread whether one was established.
 
@@ -94,8 +113,8 @@ class Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Return the pools of connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
-        if isinstance(manager, ProxyManager):  # the manager for SOCKS has its own connections
-            manager.pool_classes_by_scheme = _POOLS
+        is_http = isinstance(manager, ProxyManager)
+        manager.pool_classes_by_scheme = _POOLS if is_http else _socks_pools()
         return manager
 
     def get_connection_with_tls_context(
@@ -140,10 +159,7 @@ class ReachedHosts:
 
         Infinite once it has one, and for a host that was reached before.
         """
-        try:
-            known = not url or exchange.sent or self.has_reached(url) or uses_socks(url)
-        except ValueError:  # the address is reported when it is used
-            return math.inf
+        known = not url or exchange.sent or self.has_reached(url)
         return math.inf if known else exchange.last_progress + limits.CONNECT
 
     def has_reached(self, url: str) -> bool:
@@ -157,7 +173,6 @@ class ReachedHosts:
         """
         if isinstance(error, ValueError):
             return _invalid_address(error, url, proxy)
-        # Connections through a SOCKS proxy are of another class, which records nothing.
         if not (_thread.connecting or _has(error, urllib3_errors.ConnectTimeoutError)):
             self.reached(url)
             return broken_connection(error, timeout)

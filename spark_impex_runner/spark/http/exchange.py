@@ -1,46 +1,77 @@
-"""One request in progress: whether it may still be sent when its connection is open.
+"""One request in progress: how long it may take, and whether it may still be sent.
 
 Name resolution, connecting and the TLS handshake take time. Meanwhile the run may be asked to stop
-or another thread may abandon the request, and nothing may be sent afterwards.
+or the request may reach its limit, and nothing may be sent afterwards.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from spark_impex_runner.blocking import Background
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from urllib3.connection import HTTPConnection
 
     from spark_impex_runner.clock import Clock
 
+_R = TypeVar("_R")
+
 
 class Exchange:
-    """One request in progress, which another thread may abandon.
+    """One request in progress, which is abandoned at the time that ``end`` returns.
 
-    ``last_progress`` is the time of its start or of the last piece of its body that was sent, on
-    the clock of ``time.monotonic``. ``sent`` is whether any byte of it was sent.
+    ``end`` gets the exchange and returns a time of ``time.monotonic``. It is called again when
+    that has come and when ``clock`` is stopped, and may then return another time.
+    ``last_progress`` is the time of its start or of the last piece of its body that was sent.
+    ``sent`` is whether any byte of it was sent. ``on_abandon`` makes a read end that this exchange
+    did not begin.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        end: Callable[[Exchange], float],
+        on_abandon: Callable[[], None] = lambda: None,
+    ) -> None:
         self.last_progress = time.monotonic()
         self.sent = False
-        self._clock = clock
+        self.abandoned = False
+        self.clock = clock
+        self._end = end
+        self._on_abandon = on_abandon
         self._ending = clock.is_ending()
-        self._abandoned = False
         self._connection: HTTPConnection | None = None
+
+    def end(self) -> float:
+        """Return when to abandon the exchange."""
+        return self._end(self)
+
+    def run(self, work: Callable[[Exchange], _R], late: Callable[[_R], object]) -> _R:
+        """Return the result of work that sends requests; ``late`` gets one that comes too late.
+
+        Raises ``Interrupted`` if the exchange was abandoned.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return self._run(work, late)
+        # The main thread has to look for signals, and cannot while it reads from a socket.
+        call = Background(lambda: self._run(work, late), self.abandon)
+        call.wait(lambda: math.inf, self.clock)
+        return call.result()
 
     def check(self) -> None:
         """Raise ``Interrupted`` if the request may no longer be sent."""
-        if self._abandoned or (self._clock.stopping() and not self._ending):
-            raise Interrupted(self._clock.signum or 2)
+        if self.abandoned or (self.clock.stopping() and not self._ending):
+            raise Interrupted(self.clock.signum or 2)
 
     def begin(self, connection: HTTPConnection) -> None:
         """Record the connection that the request is sent on next; raise as ``check`` does."""
@@ -52,36 +83,113 @@ class Exchange:
         """Yield the pieces of a body, and record the time of each."""
         for piece in body:
             self.last_progress = time.monotonic()
-            if self._abandoned:
-                raise Interrupted(self._clock.signum or 2)
+            if self.abandoned:
+                raise Interrupted(self.clock.signum or 2)
             yield piece
         self.last_progress = time.monotonic()
 
+    def apart(self, work: Callable[[], _R], late: Callable[[_R], object] = lambda _: None) -> _R:
+        """Return the result of work that Python cannot interrupt, such as name resolution.
+
+        It runs on another thread, which is left behind when the exchange ends. ``late`` then gets
+        its result. Raises ``Interrupted`` in this case.
+        """
+        call = Background(work, late=late)
+        if not call.wait(self.end, self.clock):
+            self.abandoned = True
+            raise Interrupted(self.clock.signum or 2)
+        return call.result()
+
+    def _run(self, work: Callable[[Exchange], _R], late: Callable[[_R], object]) -> _R:
+        with _watched(self):
+            result = work(self)
+        if self.abandoned:
+            late(result)
+            raise Interrupted(self.clock.signum or 2)
+        return result
+
     def abandon(self) -> None:
         """Close the connection's socket under the thread that waits for it."""
-        self._abandoned = True
+        self.abandoned = True
         with suppress(OSError, AttributeError):  # not connected yet, or ended just now
             self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        self._on_abandon()
+
+
+class _Watch:
+    """Abandons each exchange of the process at its end, on one thread for all of them."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Reset to no thread, as in a forked process, which has none of its parent's."""
+        self._lock = threading.Lock()
+        self._exchanges: set[Exchange] = set()
+        self._wake_up = threading.Lock()
+        self._wake_up.acquire()
+        self._next = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, exchange: Exchange) -> None:
+        """Watch an exchange from now on."""
+        with self._lock:
+            self._exchanges.add(exchange)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="impex-watch", daemon=True)
+                self._thread.start()
+            is_next = exchange.end() < self._next
+        if is_next:
+            self.wake()
+
+    def remove(self, exchange: Exchange) -> None:
+        """Leave an exchange alone that has ended."""
+        with self._lock:
+            self._exchanges.discard(exchange)
+
+    def wake(self) -> None:
+        """Look at the ends again; a signal handler may call this."""
+        with suppress(RuntimeError):  # it was woken already
+            self._wake_up.release()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                now, ends = time.monotonic(), {each: each.end() for each in self._exchanges}
+                over = [each for each, end in ends.items() if end <= now]
+                self._exchanges.difference_update(over)
+                self._next = min((end for end in ends.values() if end > now), default=math.inf)
+            for each in over:
+                each.abandon()
+            self._wake_up.acquire(timeout=min(self._next - now, threading.TIMEOUT_MAX))
+
+
+_watch = _Watch()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watch.forget)
 
 
 class _ThreadState(threading.local):
-    exchange: Exchange | None = None
+    exchange: Exchange
 
 
 _thread = _ThreadState()
 
 
 @contextmanager
-def as_current(exchange: Exchange) -> Iterator[None]:
+def _watched(exchange: Exchange) -> Iterator[None]:
     """Let the requests that this thread sends within the block belong to an exchange."""
+    remove_listener = exchange.clock.on_stop(_watch.wake)
+    _watch.add(exchange)
     _thread.exchange = exchange
     try:
         yield
     finally:
-        _thread.exchange = None
+        del _thread.exchange
+        _watch.remove(exchange)
+        remove_listener()
 
 
-def begin(connection: HTTPConnection) -> None:
-    """Raise ``Interrupted`` if this thread's request may no longer be sent."""
-    if _thread.exchange:
-        _thread.exchange.begin(connection)
+def current() -> Exchange:
+    """Return the exchange of this thread, whose ``run`` calls."""
+    return _thread.exchange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -12,7 +13,12 @@ from spark_impex_runner.spark.http.proxies import proxies_of, proxy_host
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spark_impex_runner.spark.http.exchange import Exchange
     from spark_impex_runner.spark.http.message import HttpRequest
+
+
+# The URLs of a tenant that are requested again and again: the statuses of its jobs, the listing.
+_MOST = 8
 
 
 @dataclass(slots=True)
@@ -36,6 +42,23 @@ class Route:
         proxies = proxies_of(url)
         prepared = requests.Request("GET", url).prepare()
         return cls(prepared.url or "", prepared.headers, proxies, proxy_host(url, proxies))
+
+
+class Routes:
+    """The routes to the URLs that were requested last; safe for threads."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+
+    def to(self, url: str, exchange: Exchange) -> Route:
+        """Return the route to a URL; raise ``ValueError`` if it is none, or as ``apart`` does."""
+        route = self._routes.get(url)
+        if route is None:
+            # Some systems resolve names to find a proxy.
+            route = self._routes[url] = exchange.apart(partial(Route.to, url))
+            for old in list(self._routes)[:-_MOST]:
+                self._routes.pop(old, None)
+        return route
 
 
 class PreparedRequest(requests.PreparedRequest):

@@ -24,8 +24,3 @@ def proxy_host(url: str, proxies: Mapping[str, str]) -> str:
     """Return host and port of the proxy for a URL, without its credentials."""
     proxy = select_proxy(url, proxies) or ""
     return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-
-
-def uses_socks(url: str) -> bool:
-    """Return whether a URL is reached by a SOCKS proxy, whose connections are not noticed."""
-    return (select_proxy(url, proxies_of(url)) or "").startswith("socks")

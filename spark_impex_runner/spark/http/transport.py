@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -21,9 +21,9 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 from urllib3 import exceptions as urllib3_errors
 
-from spark_impex_runner.blocking import GRACE, LAST, Background
+from spark_impex_runner.blocking import GRACE, LAST
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import Interrupted, TransportError
+from spark_impex_runner.errors import Interrupted, SparkError, TransportError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.body import read_all, read_start
@@ -34,7 +34,7 @@ from spark_impex_runner.spark.http.connecting import (
     broken_connection,
     connect_timed_out,
 )
-from spark_impex_runner.spark.http.exchange import Exchange, as_current
+from spark_impex_runner.spark.http.exchange import Exchange
 from spark_impex_runner.spark.http.message import (
     CHUNK,
     HttpRequest,
@@ -42,7 +42,7 @@ from spark_impex_runner.spark.http.message import (
     platform_name,
     product,
 )
-from spark_impex_runner.spark.http.prepared import PreparedRequest, Route
+from spark_impex_runner.spark.http.prepared import PreparedRequest, Routes
 from spark_impex_runner.spark.http.response import HttpResponse, json_or_none
 from spark_impex_runner.spark.http.urls import redirected
 
@@ -59,8 +59,6 @@ _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 _MAX_TIMEOUT = 2_000_000.0
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL_SIZE = 32
-# The URLs of a tenant that are requested again and again: the statuses of its jobs, the listing.
-_ROUTES = 8
 # A connection of at least `_FAST` bytes a second is read in pieces of `CHUNK` bytes, a slower one
 # as bytes arrive, so that a cut loses none of them and an interrupt is noticed at once.
 _FAST = 20e6
@@ -97,7 +95,7 @@ class Transport:
         # The adapter alone, without a `requests.Session`: that would read netrc files, keep cookies
         # and follow redirects.
         self._pool = Adapter(pool_maxsize=_POOL_SIZE)
-        self._route_to = lru_cache(_ROUTES)(Route.to)
+        self._routes = Routes()
         self._limits: Any = Timeout(connect=self._timeout, read=self._timeout)
         self._hosts = ReachedHosts(self.clock.monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
@@ -151,34 +149,28 @@ class Transport:
         on_abandon: Callable[[], None] = lambda: None,
         url: str = "",
     ) -> _R:
-        """Run ``work`` on a thread, and abandon that at a time limit or after a stop.
+        """Run ``work``, and abandon it at a time limit or after a stop.
 
-        Neither name resolution nor TLS can be interrupted from Python, hence the thread. The first
-        connection to the host of ``url`` has a limit of its own.
+        The first connection to the host of ``url`` has a limit of its own.
         """
-        clock, exchange = self.clock, Exchange(self.clock)
-        exchange.check()
+        clock = self.clock
         grace = self.last if clock.is_ending() else self.grace
         total = self._timeout * limits.TOTAL_TIMES
         deadline = time.monotonic() + clock.left()
 
-        def run() -> _R:
-            with as_current(exchange):
-                return work(exchange)
-
-        def abandon() -> None:
-            exchange.abandon()
-            on_abandon()
-
-        def end() -> float:
+        def end(exchange: Exchange) -> float:
             answered_by = exchange.last_progress + total
             connected_by = self._hosts.connect_deadline(url, exchange)
             return min(answered_by, connected_by, deadline, clock.stopped_at + grace)
 
-        if end() > time.monotonic():
-            call = Background(run, abandon, _close_late)
-            if call.wait(end, clock):
-                return call.result()
+        exchange = Exchange(clock, end, on_abandon)
+        exchange.check()
+        try:
+            if exchange.end() > time.monotonic():
+                return exchange.run(work, _close_late)
+        except (SparkError, Interrupted):
+            if not exchange.abandoned:
+                raise
         if time.monotonic() >= clock.stopped_at + grace:
             raise Interrupted(clock.signum, unanswered=exchange.sent)
         if time.monotonic() >= self._hosts.connect_deadline(url, exchange):
@@ -204,7 +196,7 @@ class Transport:
         self._hosts.begin()
         proxy = ""
         try:
-            route = self._route_to(request.url)
+            route = self._routes.to(request.url, exchange)
             proxy = route.proxy
             reply = self._send(PreparedRequest(request, route, self._agent), exchange)
         except _FAILURES as error:
