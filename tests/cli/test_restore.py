@@ -606,13 +606,19 @@ def test_rollback_of_new_services_says_what_stays(delivered: Tenants) -> None:
     assert delivered.posts("dr") == 0
 
 
-def test_rollback_of_several_imports_can_be_repeated(tenants: Tenants) -> None:
-    """Each service is as before the first of them; the second rollback sends nothing."""
+def test_rollback_of_several_imports_can_be_repeated(
+    tenants: Tenants, keys: dict[str, Path]
+) -> None:
+    """Each service is as before the first of them; the second rollback sends nothing.
+
+    The signed record tells the packages of the backups apart.
+    """
+    head = f"sign: {{key: '${{file:{keys['private']}}}'}}\n"
     tenants.serve("sit", "motor/pricing/2.0.0", "motor/pricing/3.0.0")
     tenants.serve("dr", "motor/pricing/1.4.1")
     for number in (2, 3):
         service = f"services: ['motor/pricing[{number}.0.0]']"
-        tenants.write(f"{service}, {ROLLED % 'add_version'}")
+        tenants.write(f"{service}, {ROLLED % 'add_version'}", head)
         tenants.run("impex-run", "m.yaml", "-q")
     assert len(tenants.holds("dr")) == 3
     link = tenants.shell.folder / "links/l.json"
@@ -624,6 +630,13 @@ def test_rollback_of_several_imports_can_be_repeated(tenants: Tenants) -> None:
     after_one = tenants.holds("dr")
     again = tenants.run(*command)
 
+    record = ("impex", "verify", "restores", "--key", str(keys["public"]), "--format", "json")
+    [folder] = json.loads(tenants.run(*record).out)["folders"]
+    exported, imported, _ = folder["records"]
+    first, second = sorted(each.name for each in (tenants.shell.folder / "out/backup").iterdir())
+    packages = {f"{first}/package.zip", f"{second}/package.zip"}
+    assert packages <= set(exported["subjects"])
+    assert set(imported["subjects"]) < packages
     assert after_one == tenants.holds("dr") == ["motor/pricing[1.4.1]"]
     assert "nothing to do: nothing was sent" in again.out
     assert tenants.posts("dr") == 3
