@@ -193,6 +193,11 @@ def check_evidence(folder: Path, keys: Sequence[PublicKey], manifest: Manifest, 
     Without keys, that of the manifest counts; if it signs nothing, nothing is checked.
     """
     if not keys and manifest.sign:
+        if not (folder / EVIDENCE).exists():
+            raise StepError(
+                f"{place}: was not signed, and {manifest.path} restores only what is, since it "
+                "signs; use a manifest without sign if you know where this comes from"
+            )
         signer = signer_of(manifest)
         keys = [signer.public] if signer else []
     if keys and (problems := verify(folder, keys).problems):

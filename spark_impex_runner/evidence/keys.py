@@ -94,6 +94,8 @@ def read_signer(path: Path) -> Signer:
     from spark_impex_runner.evidence.ssh import SshSigner  # noqa: PLC0415 - used by few
 
     text = _read(path)
+    if b"-----BEGIN PUBLIC KEY-----" in text:
+        raise UsageError(f"{path}: this is a public key; sign with its private one")
     pem = b"-----BEGIN PRIVATE KEY-----" in text or b"ENCRYPTED PRIVATE KEY" in text
     return PemSigner.of(text.decode("ascii", "replace")) if pem else SshSigner.of(path)
 

@@ -14,6 +14,7 @@ import pytest
 from spark_impex_runner.engine import reports
 from spark_impex_runner.engine.restore_plan import Backup
 from spark_impex_runner.errors import ManifestError, UsageError
+from spark_impex_runner.evidence.keys import read_signer
 from spark_impex_runner.evidence.lock import verify_lock
 from spark_impex_runner.evidence.summary import lines
 from spark_impex_runner.evidence.verify import verify
@@ -86,6 +87,12 @@ def test_ssh_key_signs(promotion: Promotion) -> None:
     assert verify(promotion.release, [promotion.key("bob.pub")]).problems == ()
     [problem] = verify(promotion.release, [promotion.key()]).problems
     assert "which --key does not give" in problem
+
+
+def test_public_key_signs_nothing(promotion: Promotion) -> None:
+    """It is named as what it is, also where a key of either kind is taken."""
+    with pytest.raises(UsageError, match=r"public\.pem: this is a public key; sign with its "):
+        read_signer(promotion.folder / "public.pem")
 
 
 def test_unchanged_delivery_keeps_its_records(promotion: Promotion) -> None:
