@@ -167,6 +167,8 @@ def test_slow_client_delays_no_stop(listening: Listening) -> None:
 
     with connections[0] as connection:
         assert (done.code, connection.recv(1)) == (0, b"")
+    limits = receiver.Receiver.limits
+    assert (limits.connections, limits.seconds) == (64, 30)  # as the documentation says
 
 
 def test_stopping_listener_takes_no_event() -> None:
