@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # What ``@hookimpl`` sets.
 _MARK = f"{specs.PROJECT}_impl"
+# The hooks of the built-in plugins, whose modules do not change.
+_BUILT_IN: dict[object, list[Implementation]] = {}
 
 
 class PluginManager(pluggy.PluginManager):
@@ -51,6 +53,8 @@ class PluginManager(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Return the options of a hook's implementation; Python's own attributes have none."""
+        if isinstance(plugin, PluginProxy):
+            return getattr(vars(plugin).get(name), _MARK, None)
         if name.startswith("__") or _is_no_hook(plugin, name):
             return None
         return super().parse_hookimpl_opts(plugin, name)
@@ -203,7 +207,11 @@ def _load_and_register(plugins: Plugins, candidate: Candidate) -> PluginInfo:
 def _import_plugin(plugins: Plugins, candidate: Candidate) -> tuple[object, list[Implementation]]:
     # Both are monitored: a plugin's properties and __getattr__ run while its hooks are searched.
     plugin = candidate.load()
-    return plugin, implementations(plugins.manager, plugin)
+    if candidate.info.origin != "built-in":
+        return plugin, implementations(plugins.manager, plugin)
+    if plugin not in _BUILT_IN:
+        _BUILT_IN[plugin] = implementations(plugins.manager, plugin)
+    return plugin, _BUILT_IN[plugin]
 
 
 def _register(
