@@ -108,6 +108,8 @@ class RestoreOutput:
             "tenant": url,
             "if_present": plan.if_present,
             "outcome": outcome,
+            "resumes": plan.resumed or None,
+            "gives_up": plan.given_up or None,
             "packages": packages,
             "imports": done,
             "notes": list(self.notes),

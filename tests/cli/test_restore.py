@@ -673,10 +673,12 @@ def test_unfinished_restore_keeps_its_choice(delivered: Tenants) -> None:
     refused = delivered.restore("out", code=2)
     planned = delivered.restore("out", "--dry-run", code=2)
     shown = delivered.restore("out", "--dry-run", *replace)
+    resumed = json.loads(delivered.restore("out", "--dry-run", *replace, "--format", "json").out)
     delivered.restore("out", *replace)
 
     for each in (refused, planned):
         assert "give --if-present replace to finish it, or --fresh" in each.err
+    assert (bool(resumed["resumes"]), resumed["gives_up"]) == (True, None)
     assert ": restore not ended, since " in status
     assert "  to finish       impex restore out --to dr -m m.yaml --yes --if-present rep" in status
     assert "\nresumes the restore that began at " in shown.out

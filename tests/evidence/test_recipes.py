@@ -91,4 +91,5 @@ def without_ids(text: str) -> str:
     """Return output without what differs from run to run."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "JOB", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", text)
+    text = re.sub(r"sha256 [0-9a-f]{12}…", "DIGEST", text)
     return re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
