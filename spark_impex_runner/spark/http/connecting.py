@@ -28,7 +28,7 @@ from spark_impex_runner.spark.failures import TRANSIENT
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.exchange import current
 from spark_impex_runner.spark.http.message import ADDRESS_TODO
-from spark_impex_runner.spark.http.urls import split
+from spark_impex_runner.spark.http.urls import origin_of, split
 from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ class Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        """Return the pool of a request's route, or a new one if that was closed."""
-        route = request.route
-        if route.pool is None or route.pool.pool is None:
-            route.pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        return route.pool
+        """Return the pool of a request's host, or a new one if that was closed."""
+        host = request.route.host
+        if host.pool is None or host.pool.pool is None:
+            host.pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return host.pool
 
     def request_url(self, request: Any, proxies: Any) -> Any:
         """Return what the first line of a request names."""
@@ -152,7 +152,7 @@ class ReachedHosts:
 
     def reached(self, url: str) -> None:
         """Record that a connection to the host of ``url`` was established."""
-        self._reached.add(_origin(url))
+        self._reached.add(origin_of(url))
 
     def connect_deadline(self, url: str, exchange: Exchange) -> float:
         """Return when a request must have its connection, by ``time.monotonic``.
@@ -164,7 +164,7 @@ class ReachedHosts:
 
     def has_reached(self, url: str) -> bool:
         """Return whether a connection to the host of ``url`` was ever established."""
-        return _origin(url) in self._reached
+        return origin_of(url) in self._reached
 
     def failure(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
         """Return the error for a failure to send a request or to read the head of its reply.
@@ -183,11 +183,6 @@ class ReachedHosts:
         reached = self.has_reached(url)
         permanent = give_up and not reached
         return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
-
-
-def _origin(url: str) -> str:
-    """Return scheme and host of a URL; parsing it would take a share of every status check."""
-    return "/".join(url.split("/", 3)[:3])
 
 
 def connect_timed_out(url: str) -> TransportError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from spark_impex_runner.spark.http.proxies import proxies_of, proxy_host
+from spark_impex_runner.spark.http.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,43 +21,59 @@ if TYPE_CHECKING:
 
 # The URLs of a tenant that are requested again and again: the statuses of its jobs, the listing.
 _MOST = 8
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class Host:
+    """The way to a host: ``proxy`` is host and port; the adapter stores ``pool``."""
+
+    proxies: dict[str, str]
+    proxy: str
+    pool: Any = None
+
+    @classmethod
+    def of(cls, url: str) -> Host:
+        """Return the way to a URL's host; raise ``ValueError`` if there is none."""
+        proxies = proxies_of(url)
+        return cls(proxies, proxy_host(url, proxies))
 
 
 @dataclass(slots=True)
 class Route:
-    """The way to a URL, with the proxies that the environment named at the first request to it.
+    """The way to a URL, which is normalized; the adapter stores ``target``.
 
-    ``url`` is normalized, ``headers`` are those that user and password in it require, ``proxy`` is
-    the proxy's host and port. The adapter stores ``pool`` and ``target`` at the first request.
+    ``headers`` are those that user and password in the URL require.
     """
 
     url: str
     headers: Mapping[str, Any]
-    proxies: dict[str, str]
-    proxy: str
-    pool: Any = None
+    host: Host
     target: str = ""
-
-    @classmethod
-    def to(cls, url: str) -> Route:
-        """Return the route to a URL; raise ``ValueError`` if it is none."""
-        proxies = proxies_of(url)
-        prepared = requests.Request("GET", url).prepare()
-        return cls(prepared.url or "", prepared.headers, proxies, proxy_host(url, proxies))
 
 
 class Routes:
-    """The routes to the URLs that were requested last; safe for threads."""
+    """The routes to the URLs that were requested last; safe for threads.
+
+    The proxies are those that the environment names at the first request to a host.
+    """
 
     def __init__(self) -> None:
+        self._hosts: dict[str, Host] = {}
         self._routes: dict[str, Route] = {}
 
     def to(self, url: str, exchange: Exchange) -> Route:
         """Return the route to a URL; raise ``ValueError`` if it is none, or as ``apart`` does."""
         route = self._routes.get(url)
         if route is None:
-            # Some systems resolve names to find a proxy.
-            route = self._routes[url] = exchange.apart(partial(Route.to, url))
+            prepared = requests.Request("GET", url).prepare()
+            host = self._hosts.get(origin_of(url))
+            if host is None:
+                # Some systems resolve names to find a proxy.
+                host = self._hosts[origin_of(url)] = exchange.apart(partial(Host.of, url))
+            # One object for each of thousands of routes that need none.
+            headers = prepared.headers or _NONE
+            route = self._routes[url] = Route(prepared.url or "", headers, host)
             for old in list(self._routes)[:-_MOST]:
                 self._routes.pop(old, None)
         return route

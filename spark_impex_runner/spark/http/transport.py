@@ -197,7 +197,7 @@ class Transport:
         proxy = ""
         try:
             route = self._routes.to(request.url, exchange)
-            proxy = route.proxy
+            proxy = route.host.proxy
             reply = self._send(PreparedRequest(request, route, self._agent), exchange)
         except _FAILURES as error:
             self.fast = False
@@ -214,7 +214,7 @@ class Transport:
             stream=True,
             timeout=self._limits,
             verify=self._verify,
-            proxies=prepared.route.proxies,
+            proxies=prepared.route.host.proxies,
         )
 
 
