@@ -215,7 +215,13 @@ class Command:
 
         options = selection.options(self.arguments)
         restore = Restore(self.prepared, options, self.arguments.to, backup, first_only=first_only)
-        shown = RestoreOutput(self.context.console, restore, self.arguments.format == "json", notes)
+        shown = RestoreOutput(
+            self.context.console,
+            restore,
+            self.arguments.format == "json",
+            notes,
+            bool(self.arguments.verbose),
+        )
         if self.arguments.dry_run:
             return self._preview(restore, shown, if_present)
         with open_session(restore) as session:
@@ -265,6 +271,9 @@ class Command:
         if given:
             name = given.by.name or "an unknown user"
             shown.notes = [*shown.notes, f"approved by {name} ({given.by.named_by})"]
+        elif restore.options.approved:
+            note = f"--approve covers nothing: the manifest has no gate before {restore.to}"
+            shown.notes = [*shown.notes, note]
         return given
 
 

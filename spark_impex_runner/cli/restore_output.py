@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,20 @@ if TYPE_CHECKING:
     from spark_impex_runner.cli.console import Console
     from spark_impex_runner.engine.restore import Restore
     from spark_impex_runner.engine.restore_plan import RestorePlan
-    from spark_impex_runner.models import Imported
+    from spark_impex_runner.models import Imported, ServiceForecast
 
 VERSION = 1
+# Of more services, those that stay as they are are counted.
+_MOST = 20
+_OUTCOMES = {
+    "new": "new",
+    "adds": "with more versions",
+    "replaces": "replaced",
+    "identical": "identical",
+    "folder_missing": "without a folder",
+    "would_abort": "that exist",
+    "unknown": "unknown",
+}
 # As of a run in which targets failed.
 _REFUSED = 4
 _HINTS = {
@@ -35,6 +47,7 @@ class RestoreOutput:
     restore: Restore
     as_json: bool
     notes: Sequence[str]
+    verbose: bool = False
     planned: bool = False
     record: Path | None = None
 
@@ -60,10 +73,22 @@ class RestoreOutput:
             )
         self.line(f"to {self.restore.to} ({spark.url}), if_present: {plan.if_present}")
         for one in plan.imports:
-            for text in forecast_lines(one.services) or one.wanted:
+            for text in self._services(one.services) or one.wanted:
                 self.line(f"  {text}")
         for each in self.notes:
             self.line(each)
+
+    def _services(self, services: Sequence[ServiceForecast]) -> list[str]:
+        """Return the lines about services: of many, not what stays as it is, and their numbers."""
+        lines = forecast_lines(services)
+        if len(services) <= _MOST or self.verbose:
+            return lines
+        number = Counter(each.outcome for each in services)
+        lines = forecast_lines(each for each in services if not each.is_identical)
+        if same := number["identical"]:
+            lines.append(f"{counted(same, 'service')} identical: nothing to do; -v names them")
+        counts = [f"{number[key]:,} {words}" for key, words in _OUTCOMES.items() if number[key]]
+        return [*lines, f"in all {len(services):,} services: {', '.join(counts)}"]
 
     def end(self, plan: RestorePlan, outcome: str, imports: Sequence[Imported] = ()) -> int:
         """Print how it ended; return the exit code."""

@@ -115,13 +115,17 @@ def test_fifty_services_come_back(tenants: Tenants) -> None:
     tenants.write("folders: [motor], skip_unchanged: true")
     tenants.run("impex-run", "m.yaml", "-q")
 
-    first = tenants.restore("out")
+    first = tenants.restore("out", "--approve", "dr")
     second = tenants.restore("out")
+    named = tenants.restore("out", "-v")
     tenants.run("impex", "plan", "m.yaml", "--detailed-exitcode")
 
     assert tenants.holds("dr") == tenants.holds("sit")
     assert len(tenants.holds("dr")) == 50
-    assert "  motor/s49: new (1.0.0)\n" in first.out
+    assert "  motor/s49: new (1.0.0)\n  in all 50 services: 50 new\n" in first.out
+    assert "--approve covers nothing: the manifest has no gate before dr\n" in first.out
+    assert "\n  50 services identical: nothing to do; -v names them\n" in second.out
+    assert "  motor/s49: identical: nothing to do (" in named.out
     assert second.out.endswith("nothing to do: nothing was sent\n")
     assert tenants.posts("dr") == 1
 
