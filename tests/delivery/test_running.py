@@ -59,7 +59,7 @@ def test_running_job_is_resumed(
     run: Any, serve: Callable[..., Any], only: Any, events: Any, listed_labels: bool
 ) -> None:
     """One line says so; job and correlation id are those of the first run, also in the receipt."""
-    sandbox = serve(job_seconds=60, listed_labels=listed_labels)
+    sandbox = serve(job_seconds=30, listed_labels=listed_labels)
     first = left(run, sandbox, LIFE)
 
     second = run(sandbox, LIFE, plugin_files=(events.plugin,))
@@ -79,7 +79,7 @@ def test_running_job_is_resumed(
 
 def test_resumed_job_costs_few_requests(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """The listing is the one that is asked for the job limit; each of two checks is one request."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     left(run, sandbox, LIFE)
     sandbox.requests.clear()
 
@@ -100,7 +100,7 @@ def test_many_targets_share_one_listing(run: Any, serve: Callable[..., Any]) -> 
 
 def test_finished_job_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A nightly run is a new run."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     first = left(run, sandbox, LIFE)
     run.clock.wait(60)
 
@@ -112,7 +112,7 @@ def test_finished_job_is_not_resumed(run: Any, serve: Callable[..., Any], only: 
 
 def test_job_that_ended_meanwhile_is_not_resumed(run: Any, serve: Callable[..., Any]) -> None:
     """A target that starts later checks the job again: the listing is that of the first target."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     targets = LIFE + MOTOR.replace("name: motor", "name: motor, needs: [life]")
     first = left(run, sandbox, targets.replace(", needs: [life]", ""), targets=("motor",))
 
@@ -126,7 +126,7 @@ def test_old_job_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After twelve hours by the tenant's clock a job is not that of this run any more."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = left(run, sandbox, LIFE)
     later = datetime.now(timezone.utc) + timedelta(hours=13)
     monkeypatch.setattr(job_listing, "server_time", lambda _: later)
@@ -146,7 +146,7 @@ def test_other_request_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any, other: str
 ) -> None:
     """Another request, target or filter is another job."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = left(run, sandbox, LIFE)
 
     second = only(run(sandbox, other))
@@ -157,7 +157,7 @@ def test_other_request_is_not_resumed(
 
 def test_other_manifest_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A target of the same name in a manifest of another name has a job of its own."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = left(run, sandbox, LIFE)
     run.below = "name: another"
 
@@ -166,7 +166,7 @@ def test_other_manifest_is_not_resumed(run: Any, serve: Callable[..., Any], only
 
 def test_fresh_names_what_it_ignores(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """``--fresh`` starts a new job, and names the one that runs."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = only(left(run, sandbox, LIFE))
 
     second = only(run(sandbox, LIFE, fresh=True))
@@ -177,7 +177,7 @@ def test_fresh_names_what_it_ignores(run: Any, serve: Callable[..., Any], only: 
 
 def test_job_of_an_attempt_is_not_taken(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A job that belongs to an attempt of the state, such as an abandoned one, is not resumed."""
-    sandbox = serve(job_seconds=60, job_limit=3)
+    sandbox = serve(job_seconds=30, job_limit=3)
     run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
     first = only(run(sandbox, LIFE))
     run.clock.restart()
@@ -189,7 +189,7 @@ def test_job_of_an_attempt_is_not_taken(run: Any, serve: Callable[..., Any], onl
 
 def test_given_id_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A correlation id of the manifest finds the job, if one target has it."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     first = left(run, sandbox, GIVEN)
 
     second = only(run(sandbox, GIVEN))
@@ -212,7 +212,7 @@ def test_other_request_with_given_id_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any, old: str, new: str
 ) -> None:
     """A running job names neither its filters nor its folders; the digest beside its id does."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = only(left(run, sandbox, GIVEN))
 
     second = only(run(sandbox, GIVEN.replace(old, new)))
@@ -225,7 +225,7 @@ def test_lost_job_with_given_id_is_not_another_request(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """After a create call without a reply the look-up compares the digest, too."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = only(left(run, sandbox, GIVEN))
     break_next(sandbox, "create@1=reset")
 
@@ -241,7 +241,7 @@ def test_given_id_of_other_manifest_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """The same target and change number in another manifest are another job."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = only(left(run, sandbox, GIVEN))
     run.below = "name: another"
 
@@ -250,7 +250,7 @@ def test_given_id_of_other_manifest_is_not_resumed(
 
 def test_shared_id_is_resumed_by_its_target(run: Any, serve: Callable[..., Any]) -> None:
     """Of targets with one correlation id only that which created the job resumes it."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     both = GIVEN + GIVEN.replace("name: life", "name: motor").replace("[life]", "[motor]")
     first = left(run, sandbox, both, targets=("life",)).results[0]
 
@@ -265,7 +265,7 @@ def test_job_with_two_labels_of_the_manifest_is_named(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """With a source system of the manifest, too, a job has no place for a digest."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     target = GIVEN.replace("on_interrupt", "source_system: ci, on_interrupt")
     first = only(left(run, sandbox, target))
 
@@ -282,7 +282,7 @@ def test_foreign_job_with_given_id_is_not_taken(
     run: Any, serve: Callable[..., Any], only: Any, given: str
 ) -> None:
     """It is named and neither delivered nor a reason to divide; not by a second run either."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     foreign = start(sandbox, folders=["life", "motor"], correlation_id=given)
     run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
     first = only(run(sandbox, GIVEN))
@@ -300,7 +300,7 @@ def test_id_that_looks_like_a_part_is_ignored(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """Only a number follows the word."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     start(sandbox, folders=["motor"], correlation_id="CHG-1-part1-hotfix")
 
     assert only(run(sandbox, GIVEN)).warnings == ()
@@ -310,7 +310,7 @@ def test_running_part_with_given_id_is_resumed(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """The job of a part has a digest, too."""
-    sandbox = serve(job_seconds=60, size_limit=6000, over_limit="refuse")
+    sandbox = serve(job_seconds=30, size_limit=6000, over_limit="refuse")
     target = GIVEN.replace("[life]", "[life, motor]")
     first = only(left(run, sandbox, target))
 
@@ -324,7 +324,7 @@ def test_transient_error_of_a_status_makes_no_second_job(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """The status with the correlation id is asked for again."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     first = only(left(run, sandbox, LIFE))
     break_next(sandbox, "status@1=503")
 
@@ -333,7 +333,7 @@ def test_transient_error_of_a_status_makes_no_second_job(
 
 def test_unreadable_job_is_named(run: Any, serve: Callable[..., Any]) -> None:
     """One warning says that a job may be the same; the targets get jobs of their own."""
-    sandbox = serve(job_seconds=60, job_limit=3)
+    sandbox = serve(job_seconds=30, job_limit=3)
     first = left(run, sandbox, LIFE).results[0]
     break_next(sandbox, "status@1=403")
 
@@ -350,7 +350,7 @@ def test_unreadable_listing_is_not_an_empty_one(
     run: Any, serve: Callable[..., Any], only: Any, faults: str, created: int
 ) -> None:
     """It is asked for twice; then a warning says that the look failed."""
-    sandbox = serve(job_seconds=60, job_limit=2)
+    sandbox = serve(job_seconds=30, job_limit=2)
     left(run, sandbox, LIFE)
     break_next(sandbox, faults)
 
@@ -363,7 +363,7 @@ def test_unreadable_listing_is_not_an_empty_one(
 @pytest.mark.parametrize("targets", [LIFE + MOTOR, MOTOR + LIFE])
 def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targets: str) -> None:
     """The target whose job holds the tenant's slot is resumed at once, whatever its place is."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     first = left(run, sandbox, targets, targets=("motor",))
 
     second = run(sandbox, targets)
@@ -376,7 +376,7 @@ def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targ
 
 def test_given_id_does_not_queue(run: Any, serve: Callable[..., Any]) -> None:
     """So is one whose job has the correlation id of the manifest, if no other target has it."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     targets = LIFE + MOTOR.replace("name: motor", "name: motor, correlation_id: CHG-1")
     first = left(run, sandbox, targets, targets=("motor",))
 
@@ -390,7 +390,7 @@ def test_each_connection_sees_its_own_jobs(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two connections to one tenant ask once each: a tenant may hide one's jobs from the other."""
-    sandbox = serve(job_seconds=60, hide_jobs=True)
+    sandbox = serve(job_seconds=30, hide_jobs=True)
     monkeypatch.setenv("KEY", sandbox.api_key)
     path = run.write(sandbox, LIFE + MOTOR.replace("name: motor", "name: motor, connection: key"))
     key = f"key: {{base_url: '{sandbox.base_url}', auth: {{api_key: '${{env:KEY}}'}}}}"
@@ -410,7 +410,7 @@ def test_each_connection_sees_its_own_jobs(
 
 def test_changed_target_queues(run: Any, serve: Callable[..., Any], events: Any) -> None:
     """A target whose job exports something else waits for its turn, not for its deadline."""
-    sandbox = serve(job_seconds=60)
+    sandbox = serve(job_seconds=30)
     left(run, sandbox, MOTOR)
     both = LIFE + MOTOR.replace("[motor]", "[motor, life]")
 
@@ -421,7 +421,7 @@ def test_changed_target_queues(run: Any, serve: Callable[..., Any], events: Any)
 
 def test_running_part_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A job of a part says that the whole is too large; the same parts are made again."""
-    sandbox = serve(job_seconds=60, size_limit=6000, over_limit="refuse")
+    sandbox = serve(job_seconds=30, size_limit=6000, over_limit="refuse")
     target = LIFE.replace("[life]", "[life, motor]")
     first = only(left(run, sandbox, target))
 
@@ -438,7 +438,7 @@ def test_job_created_after_the_listing_is_found(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
     """A busy tenant is asked again: the job may be our own, which was created a moment ago."""
-    sandbox = serve("describe@2=503", job_seconds=60)
+    sandbox = serve("describe@2=503", job_seconds=30)
     first = left(run, sandbox, LIFE)
     sandbox.faults._faults = (replace(sandbox.faults._faults[0], first=2, last=2),)
 
