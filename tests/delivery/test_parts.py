@@ -438,7 +438,8 @@ def test_fresh_ignores_earlier_parts(run: Any, serve: Callable[..., Any], only: 
 def test_age_counts_from_last_part(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """An attempt is too old twelve hours after its last part was requested."""
     sandbox = serve(size_limit=TWO, over_limit="refuse", job_seconds=8 * 3600)
-    target = TARGET[:-1] + ", polling: {deadline: 9h, stall_after: 9h}}"
+    polling = "{strategy: fixed, deadline: 9h, stall_after: 9h}"
+    target = f"{TARGET[:-1]}, retry_interval: 10m, polling: {polling}}}"
     first = only(run(sandbox, target, plugin_files=(stop_at(run, "job.created", "2"),)))
     run.clock.restart()
     run.clock.wait(5 * 3600)
