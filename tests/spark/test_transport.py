@@ -124,6 +124,23 @@ def test_cut_body_fails(transport: Transport, script: Any, reply: Any) -> None:
         transport.send(HttpRequest("GET", server.url, {}))
 
 
+def test_body_may_send_requests(transport: Transport, script: Any, reply: Any) -> None:
+    """A body that downloads what it yields is sent whole, on a connection of its own."""
+    source, server = script(reply(b"abc")), script(reply())
+
+    class Downloaded:
+        def __iter__(self) -> Iterator[bytes]:
+            yield transport.send(HttpRequest("GET", source.url, {})).buffer
+
+        def __len__(self) -> int:
+            return 3
+
+    for _ in range(2):
+        assert transport.send(HttpRequest("POST", server.url, {}, Downloaded())).status == 200
+
+    assert [seen.body for seen in server.seen] == [b"abc", b"abc"]
+
+
 def test_body_is_same_fast_or_slow(transport: Transport, script: Any, reply: Any) -> None:
     """However it is read, a body comes whole; the connection is used again."""
     content = bytes(range(256)) * 10_000

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spark_impex_runner.blocking import Background
 from spark_impex_runner.errors import Interrupted
@@ -170,7 +170,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _ThreadState(threading.local):
-    exchange: Exchange
+    exchange: Any = None
 
 
 _thread = _ThreadState()
@@ -181,15 +181,17 @@ def _watched(exchange: Exchange) -> Iterator[None]:
     """Let the requests that this thread sends within the block belong to an exchange."""
     remove_listener = exchange.clock.on_stop(_watch.wake)
     _watch.add(exchange)
-    _thread.exchange = exchange
+    # A body may be one that sends requests of its own.
+    before, _thread.exchange = _thread.exchange, exchange
     try:
         yield
     finally:
-        del _thread.exchange
+        _thread.exchange = before
         _watch.remove(exchange)
         remove_listener()
 
 
 def current() -> Exchange:
     """Return the exchange of this thread, whose ``run`` calls."""
-    return _thread.exchange
+    exchange: Exchange = _thread.exchange
+    return exchange
