@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted, SparkSdkError, TransportError
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.auth import ClientCredentials
+from spark_impex_runner.spark.http.exchange import Exchange
 from spark_impex_runner.spark.http.message import HttpRequest
 from spark_impex_runner.spark.http.session import Body, HttpClient, Session, request_token
 from spark_impex_runner.spark.http.transport import Transport
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BODY = HEAD + b"Content-Length: 100000\r\n\r\n"
+LAST = HEAD + b"Connection: close\r\n\r\n"
 GET = "GET"
 
 
@@ -79,6 +83,7 @@ def transport(masker: Masker) -> Iterator[Transport]:
 SLOW = {
     "trickled head": endless(b"x", HEAD + b"X-Long: ", 0.02),
     "trickled body": endless(b"x", BODY, 0.02),
+    "trickled last body": endless(b"x", LAST, 0.02),
     "endless 100 Continue": endless(b"HTTP/1.1 100 Continue\r\n\r\n"),
     "endless trailers": endless(b"X: y\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"),
     "silence": silent,
@@ -145,6 +150,22 @@ def test_upload_may_take_longer(transport: Transport) -> None:
 
     with served(answer) as url:
         assert transport.send(HttpRequest("POST", url, {}, Slow())).data == {}
+
+
+def test_ended_exchange_shuts_no_other() -> None:
+    """An exchange that ends just before its limit does not cut the next one on its connection."""
+    ours, theirs = socket.socketpair()
+    connection: Any = SimpleNamespace(sock=ours, exchange=None)
+    first, second = (Exchange(Clock(), lambda _: math.inf) for _ in range(2))
+    with ours, theirs:
+        first.begin(connection)
+        second.begin(connection)
+        first.abandon()
+        theirs.sendall(b"x")
+        assert ours.recv(1) == b"x"
+
+        second.abandon()
+        assert ours.recv(1) == b""
 
 
 def test_stop_leaves_silent_server(transport: Transport) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +30,31 @@ def transport(masker: Masker) -> Iterator[Transport]:
     made = Transport(masker, timeout=30)
     yield made
     made.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Return a file with a key and its certificate for the address of the loopback."""
+    x509 = pytest.importorskip("cryptography.x509")
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    coding = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    hashes = pytest.importorskip("cryptography.hazmat.primitives.hashes")
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(timezone.utc)
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        coding.Encoding.PEM, coding.PrivateFormat.PKCS8, coding.NoEncryption()
+    )
+    file = tmp_path / "both.pem"
+    file.write_bytes(private + made.public_bytes(coding.Encoding.PEM))
+    return file
 
 
 def test_netrc_and_cookies_never_travel(
@@ -191,6 +220,32 @@ def test_abort_ends_blocked_read(masker: Masker) -> None:
                 reading.result(10)
             stream.close()
             stream.abort()
+    transport.close()
+
+
+def test_aborted_tls_yields_no_ciphertext(masker: Masker, certificate: Path) -> None:
+    """What TLS has not decrypted when a read is aborted does not reach the file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    transport = Transport(masker, timeout=30, verify=str(certificate))
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        server.settimeout(10)
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        opening = pool.submit(transport.open, HttpRequest("GET", url, {}))
+        with context.wrap_socket(server.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\na")
+            stream = opening.result(10)
+            connection.sendall(b"a" * 30_000)
+
+            stream.abort()
+
+            received = bytearray()
+            with stream, suppress(TransportError):
+                for piece in stream.chunks():
+                    received += piece
+    assert received
+    assert not received.strip(b"a")
     transport.close()
 
 

@@ -51,6 +51,8 @@ _thread = _Thread()
 
 
 class _Http(HTTPConnection):
+    exchange: Exchange | None = None
+
     def connect(self) -> None:
         exchange = current()
         _thread.connecting = True

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spark_impex_runner.blocking import Background
 from spark_impex_runner.errors import Interrupted
@@ -20,11 +20,16 @@ from spark_impex_runner.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from urllib3.connection import HTTPConnection
-
     from spark_impex_runner.clock import Clock
 
 _R = TypeVar("_R")
+
+
+class Connection(Protocol):
+    """A connection of urllib3, and the exchange that used it last."""
+
+    sock: Any
+    exchange: Exchange | None
 
 
 class Exchange:
@@ -50,7 +55,8 @@ class Exchange:
         self._end = end
         self._on_abandon = on_abandon
         self._ending = clock.is_ending()
-        self._connection: HTTPConnection | None = None
+        self._connection: Connection | None = None
+        self._socket: Any = None
 
     def end(self) -> float:
         """Return when to abandon the exchange."""
@@ -73,9 +79,11 @@ class Exchange:
         if self.abandoned or (self.clock.stopping() and not self._ending):
             raise Interrupted(self.clock.signum or 2)
 
-    def begin(self, connection: HTTPConnection) -> None:
+    def begin(self, connection: Connection) -> None:
         """Record the connection that the request is sent on next; raise as ``check`` does."""
-        self._connection = connection
+        # The socket, too: a connection drops its own when a reply says `Connection: close`.
+        self._socket, self._connection = connection.sock, connection
+        connection.exchange = self
         self.check()
         self.sent = True
 
@@ -109,11 +117,24 @@ class Exchange:
         return result
 
     def abandon(self) -> None:
-        """Close the connection's socket under the thread that waits for it."""
+        """Shut the connection under the thread that waits for it."""
         self.abandoned = True
-        with suppress(OSError, AttributeError):  # not connected yet, or ended just now
-            self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        self.shut()
         self._on_abandon()
+
+    def shut(self) -> None:
+        """Shut the connection, unless there is none, or another exchange uses it by now.
+
+        A stop calls this, so it takes no lock.
+        """
+        if self._connection is None or self._connection.exchange is not self:
+            return
+        # TLS through a proxy's TLS is no socket, but has one.
+        raw = getattr(self._socket, "socket", self._socket)
+        with suppress(OSError):  # closed just now
+            # Not the method of a TLS socket: that drops TLS, and then whoever still reads gets the
+            # ciphertext that has arrived, and whoever still writes sends plain text.
+            socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
 
 class _Watch:
@@ -136,8 +157,9 @@ class _Watch:
         with self._lock:
             self._exchanges.add(exchange)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="impex-watch", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="impex-watch", daemon=True)
+                thread.start()  # may fail
+                self._thread = thread
             is_next = exchange.end() < self._next
         if is_next:
             self.wake()
@@ -180,10 +202,10 @@ _thread = _ThreadState()
 def _watched(exchange: Exchange) -> Iterator[None]:
     """Let the requests that this thread sends within the block belong to an exchange."""
     remove_listener = exchange.clock.on_stop(_watch.wake)
-    _watch.add(exchange)
     # A body may be one that sends requests of its own.
     before, _thread.exchange = _thread.exchange, exchange
     try:
+        _watch.add(exchange)
         yield
     finally:
         _thread.exchange = before

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -203,7 +203,7 @@ class Transport:
             self.fast = False
             raise self._hosts.failure(error, request.url, proxy, self._timeout) from None
         self._hosts.reached(request.url)
-        return Stream(reply, route.url, self)
+        return Stream(reply, route.url, self, exchange)
 
     def _send(self, prepared: PreparedRequest, exchange: Exchange) -> BaseHTTPResponse:
         if prepared.body is not None and not isinstance(prepared.body, bytes):
@@ -224,13 +224,16 @@ class Stream:
     ``fast`` is the initial reading mode of ``chunks``, taken over from the previous body.
     """
 
-    def __init__(self, reply: BaseHTTPResponse, url: str, transport: Transport) -> None:
+    def __init__(
+        self, reply: BaseHTTPResponse, url: str, transport: Transport, exchange: Exchange
+    ) -> None:
         self.fast = transport.fast
         self.status = reply.status
         self.headers: Mapping[str, str] = CaseInsensitiveDict(reply.headers)
         self.url = url
         self._reply = reply
         self._transport = transport
+        self._exchange = exchange
         self._received = 0
         self._slow = False
         self.call = UNRECORDED
@@ -282,8 +285,8 @@ class Stream:
 
     def abort(self) -> None:
         """End a blocked read of another thread; that thread then closes the stream."""
-        with suppress(ValueError, RuntimeError, OSError):  # it ended by itself just now
-            self._reply.shutdown()
+        if self._reply.connection:  # else it has ended by itself
+            self._exchange.shut()
 
     def close(self) -> None:
         """Return the connection to the pool, or close it if the body was not read to its end."""
