@@ -1,10 +1,10 @@
 # Run $MANIFEST for a CI system, keep reports and receipts in $REPORTS, and say how it ended.
 #
-# $ARGS are further options, divided at spaces; $STATE is the state. $GITHUB_OUTPUT gets the exit
+# $ARGS are further options, divided at spaces and line ends; $STATE is the state. $GITHUB_OUTPUT gets the exit
 # code, the JSON report and the receipt that is delivered last, one `name=value` a line.
 set -uo pipefail
 mkdir -p "$REPORTS"
-read -ra options <<< "${ARGS:-}"
+read -rd "" -a options <<< "${ARGS:-}"
 if [ -n "${STATE:-}" ]; then options+=(--state "$STATE"); fi
 # An empty list is unset to the bash 3.2 of macOS.
 impex-run "$MANIFEST" ${options[@]+"${options[@]}"} --report "json=$REPORTS/impex.json" \

@@ -19,6 +19,7 @@ import yaml
 from click.testing import CliRunner
 
 from spark_impex_runner.clock import Clock
+from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,11 +101,15 @@ def scripts() -> dict[str, str]:
 @pytest.mark.parametrize("system", ["github", "azure", "gitlab", "jenkins"])
 @pytest.mark.parametrize(("tenant", "code"), [("tenant", 0), ("missing", 2)])
 def test_script_runs_a_manifest(tmp_path: Path, system: str, tenant: str, code: int) -> None:
-    """It keeps the reports, and ends with the runner's exit code; what it is given has a space."""
+    """It keeps the reports, and ends with the runner's exit code.
+
+    What it is given has a space, a line end, and a pattern that fits a file, but is for the runner.
+    """
     text = (ROOT / "examples/smallest.yaml").read_text().replace("tenant", tenant)
     (tmp_path / "a manifest.yaml").write_text(text)
     shutil.copytree(ROOT / "examples/tenant", tmp_path / "tenant")
-    given = {"MANIFEST": "a manifest.yaml", "ARGS": "--quiet --jobs 1", "STATE": "a state"}
+    (tmp_path / "prices").touch()
+    given = {"MANIFEST": "a manifest.yaml", "ARGS": "--target pric*\n--quiet", "STATE": "a state"}
     done = subprocess.run(
         ["bash", "-e", "-c", f"pip() {{ :; }}\n{scripts()[system]}"],
         cwd=tmp_path,
@@ -124,6 +129,7 @@ def test_script_runs_a_manifest(tmp_path: Path, system: str, tenant: str, code: 
 
     assert done.returncode == code, done.stderr
     assert (tmp_path / "out/impex.json").exists()
+    assert ("created" in done.stderr) == (system == "jenkins" and code == 0)  # it is not quiet
     if system == "azure":
         assert f"##vso[task.setvariable variable=exitCode;isOutput=true]{code}" in done.stdout
     if system == "github":
@@ -131,6 +137,14 @@ def test_script_runs_a_manifest(tmp_path: Path, system: str, tenant: str, code: 
         outputs = dict(line.split("=", 1) for line in lines)
         assert outputs["exit-code"] == str(code)
         assert (tmp_path / outputs["receipt"]).is_file() == (code == 0)
+
+
+@pytest.mark.parametrize("name", ["templates/impex/template.yml", "examples/azure/impex.yml"])
+def test_template_installs_its_own_version(name: str) -> None:
+    """A template that is named by its tag or commit runs the same code in a year."""
+    assert re.search(
+        rf'"spark-impex-runner\[\w+\]=={re.escape(__version__)}"', (ROOT / name).read_text()
+    )
 
 
 def stand_in(name: str, **names: Any) -> ModuleType:
