@@ -224,8 +224,10 @@ class EventReceiver:
     def _log(self, attributes: Mapping[str, Any]) -> None:
         """Log a record of a worker, and note the job that it names."""
         record = logging.makeLogRecord(dict(attributes))
-        if job_id := attributes.get("job_id"):
-            self._progress.note_job(attributes["target"], job_id, attributes["event"])
+        # A plugin's own record may have any of these.
+        name, job_id, event = (attributes.get(each) for each in ("target", "job_id", "event"))
+        if name and job_id and event:
+            self._progress.note_job(name, job_id, event)
         logger = logging.getLogger(record.name)
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)

@@ -165,6 +165,16 @@ def test_run_logs_what_it_receives(far: Far, caplog: pytest.LogCaptureFixture) -
     assert progress._ended == {"a": Outcome.SUCCEEDED}
 
 
+def test_record_of_plugin_names_what_it_likes(caplog: pytest.LogCaptureFixture) -> None:
+    """A plugin's record that has a job, but no target or event, reaches the run's log."""
+    line = {"name": "talker", "levelno": logging.WARNING, "levelname": "WARNING", "msg": "hello"}
+
+    progress = shown([json.dumps({"log": {**line, "job_id": "j"}})])
+
+    assert caplog.messages == ["hello"]
+    assert progress.job_of("") == ("", False)
+
+
 def test_unseen_packages_are_no_success(far: Far, caplog: pytest.LogCaptureFixture) -> None:
     """A target whose receipt is not there counts as failed, and no line says that it succeeded."""
     far.work(target("a"))
