@@ -39,7 +39,7 @@ written for it keeps working.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -164,6 +164,13 @@ class SparkError(ImpexError):
         self.cause = cause
         self.details = "" if cause is None else str(cause)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, message and cause, as the official SDK does."""
+        cause = asdict(self.cause) if isinstance(self.cause, ApiErrorCause) else self.cause
+        if isinstance(cause, Exception):
+            cause = str(cause)
+        return {"name": self.name, "message": self.message, "cause": cause}
+
     @staticmethod
     def sdk(message: str, cause: Any = None) -> SparkSdkError:
         """Return an error that the client found, as the official SDK makes it."""
@@ -230,6 +237,10 @@ class RetryTimeoutError(SparkSdkError):
         self.retries = retries
         self.interval = interval
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, message and cause, with how often and how fast the job was asked for."""
+        return {**super().to_dict(), "retries": self.retries, "interval": self.interval}
+
     def with_message(self, message: str) -> RetryTimeoutError:
         """Return the same timeout with another message."""
         return RetryTimeoutError(message, retries=self.retries, interval=self.interval)
@@ -274,6 +285,10 @@ class SparkApiError(SparkError):
         self.details = reply.details or reply.code
         self.request_id = reply.request_id
         self.retry_after = reply.retry_after
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, message, cause and HTTP status."""
+        return {**super().to_dict(), "status": self.status}
 
     @staticmethod
     def when(message: str, reply: ErrorReply) -> SparkApiError:

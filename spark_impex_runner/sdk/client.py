@@ -9,7 +9,7 @@ from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.sdk.config import Config
 from spark_impex_runner.sdk.impex import ImpEx
-from spark_impex_runner.sdk.outside import RESOURCES, outside
+from spark_impex_runner.sdk.outside import Partial, outside
 from spark_impex_runner.spark.http.message import HttpRequest
 from spark_impex_runner.spark.http.response import HttpResponse, api_error
 from spark_impex_runner.spark.tenant import is_safe_to_call
@@ -26,13 +26,17 @@ _NOT_USED: Final = (
 )
 
 
-class TenantClient:
+class TenantClient(Partial):
     """What both clients have: a configuration, and no other resource than ImpEx.
 
     Arguments are those of the official SDK, and ``verify_tls`` (False, or the path of a CA bundle).
     ``http_client`` is accepted and not used. Sends nothing. Raises ``SparkError`` for arguments
     that cannot be used.
     """
+
+    OUTSIDE = frozenset(
+        {"folders", "services", "batches", "logs", "transforms", "health", "files", "wasm"}
+    )
 
     def __init__(
         self,
@@ -55,11 +59,6 @@ class TenantClient:
     def health_check(*_: Any, **__: Any) -> NoReturn:
         """Raise ``OutsideImpExError``."""
         outside("Client.health_check")
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in RESOURCES:
-            outside(f"Client.{name}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.config.base_url.full!r})"

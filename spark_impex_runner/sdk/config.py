@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from spark_impex_runner.sdk.logger import LIBRARY, LoggerOptions, get_logger, silence
+from spark_impex_runner.sdk.outside import Partial
 from spark_impex_runner.sdk.translate import sdk_errors
 from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -19,9 +20,10 @@ DEFAULT_TIMEOUT_IN_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class BaseUrl:
+class BaseUrl(Partial):
     """A tenant's address: any origin, with the tenant's name."""
 
+    OUTSIDE = frozenset({"service", "oauth2", "to"})
     url: str
     tenant: str
 
@@ -81,12 +83,14 @@ class Options(TypedDict, total=False):
     verify_tls: bool | str
 
 
-class Config:
+class Config(Partial):
     """The arguments of a client. ``repr`` and ``str`` show the address only.
 
     Raises ``SparkError`` for arguments that no client can have. ``max_retries`` is the number of
     status requests of a wait; without it a wait lasts half an hour at most.
     """
+
+    OUTSIDE = frozenset({"auth", "extra_headers", "has_headers", "get", "aget"})
 
     def __init__(  # noqa: PLR0913 - the official SDK's signature, and verify_tls
         self,

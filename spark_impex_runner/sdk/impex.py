@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from spark_impex_runner.sdk.outside import outside
+from spark_impex_runner.sdk.outside import Partial
 from spark_impex_runner.sdk.translate import answering
 
 if TYPE_CHECKING:
@@ -17,16 +17,13 @@ NOT_IMPLEMENTED: Final = (
 )
 
 
-class JobResource:
+class JobResource(Partial):
     """What both kinds of jobs have: a configuration, and no requests of another kind."""
+
+    OUTSIDE = frozenset({"request", "base_uri", "logger", "default_headers"})
 
     def __init__(self, config: Config) -> None:
         self.config = config
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in {"request", "base_uri", "logger", "default_headers"}:
-            outside(f"{name} of {type(self).__name__}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class Export(JobResource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from spark_impex_runner.errors import SparkSdkError
 
@@ -10,6 +10,7 @@ from spark_impex_runner.errors import SparkSdkError
 NAMES: Final = frozenset(
     {
         *("ApiResource", "Uri", "UriParams", "Authorization", "OAuth", "JwtConfig", "HealthUrl"),
+        "ENV_VARS",
         *("Pipeline", "AsyncPipeline", "BatchChunk", "ChunkData", "ServiceExecuted"),
         *("Transform", "TransformParams", "build_transform", "create_chunks", "ErrorMessage"),
         *("Folders", "Services", "Batches", "History", "Transforms", "Health", "Platform"),
@@ -17,10 +18,6 @@ NAMES: Final = frozenset(
         *("AsyncServices", "AsyncBatches", "AsyncHistory", "AsyncTransforms", "AsyncHealth"),
         *("AsyncWasm", "AsyncFiles", "AsyncOAuth2", "AsyncPlatform"),
     }
-)
-# Those of its clients.
-RESOURCES: Final = frozenset(
-    {"folders", "services", "batches", "logs", "transforms", "health", "files", "wasm"}
 )
 
 
@@ -36,6 +33,18 @@ def outside(name: str) -> NoReturn:
         f"spark_impex_runner.sdk has the SDK's ImpEx only, not {name}; "
         "import cspark.sdk for this part of the program"
     )
+
+
+class Partial:
+    """A class of the SDK, some attributes of which are not part of ImpEx."""
+
+    __slots__ = ()
+    OUTSIDE: ClassVar[frozenset[str]]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in self.OUTSIDE:
+            outside(f"{type(self).__name__}.{name}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class _Placeholder(type):

@@ -103,6 +103,8 @@ class Exports(Jobs):
         """
         folder = None if to is None else local_path(to, "output", "to")
         links = [urls] if isinstance(urls, str) else urls
+        if not all(isinstance(link, str) and link for link in links):
+            raise UsageError("a download link is empty; pass the links of the job's outputs.files")
         files = [RemoteFile(link) for link in links]
         return Downloads(self.session).download_all(files, folder)
 

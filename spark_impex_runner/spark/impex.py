@@ -102,7 +102,7 @@ class ImpEx:
     def import_(  # noqa: PLR0913 - the official SDK's signature
         self,
         destination: Destination,
-        file: str | Path | BinaryIO,
+        file: str | Path | bytes | BinaryIO,
         *,
         if_present: str | None = None,
         source_system: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ class Imports(Jobs):
     def initiate(  # noqa: PLR0913 - the official SDK's arguments, and the digest
         self,
         destination: Destination,
-        file: str | Path | BinaryIO,
+        file: str | Path | bytes | BinaryIO,
         *,
         if_present: str | None = None,
         source_system: str | None = None,
@@ -69,8 +70,9 @@ class Imports(Jobs):
         source) and ``upgrade`` (``major``, ``minor`` or ``patch``; default ``minor``), or a list
         of these. ``if_present`` decides about services that exist: ``add_version`` (the default of
         the official SDK; the API's own is ``abort``, documented), ``replace`` or ``abort``. The
-        file is sent from its beginning, from disk in constant memory; one that cannot seek is
-        copied to disk first. With ``sha256`` (hex) a file with another digest is never sent whole.
+        file, a path or the package's bytes, is sent from its beginning, from disk in constant
+        memory; one that cannot seek is copied to disk first. With ``sha256`` (hex) a file with
+        another digest is never sent whole.
 
         Raises:
             UsageError: an argument is invalid, or the file has another digest.
@@ -132,11 +134,13 @@ def _tolerates(error: SparkError) -> bool:
     return is_transient(error) or is_not_api_reply(error)
 
 
-def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
+def _opened(file: str | Path | bytes | BinaryIO, stack: ExitStack) -> BinaryIO:
     """Return a seekable file; copy one that cannot seek to disk first."""
     try:
         if isinstance(file, (str, Path)):
             return stack.enter_context(local_path(file, "read", "file").open("rb"))
+        if isinstance(file, bytes):
+            return io.BytesIO(file)
         # Reading nothing reveals a text file without consuming a byte of a pipe.
         if not isinstance(file.read(0), bytes):
             raise UsageError("the package to import is open as text; open it in mode 'rb'")
@@ -150,7 +154,7 @@ def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
 
 
 def _mappings(destination: Destination) -> list[dict[str, str]]:
-    if isinstance(destination, (str, Mapping)):
+    if isinstance(destination, str) or not isinstance(destination, Sequence):
         return [_mapping(destination)]
     if not destination:
         raise UsageError("destination is empty; name the services to import")
@@ -160,6 +164,8 @@ def _mappings(destination: Destination) -> list[dict[str, str]]:
 def _mapping(one: DestinationItem) -> dict[str, str]:
     """Return one destination in the API's form (documented field names)."""
     given = {"source": one} if isinstance(one, str) else one
+    if not isinstance(given, Mapping):
+        raise UsageError(f"a destination is a service URI or a mapping, not {one!r}")
     source = given.get("source")
     if not source:
         raise UsageError("a destination needs 'source', the service in the package")

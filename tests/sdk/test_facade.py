@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 import spark_impex_runner.sdk as Spark  # noqa: N812 - as programs write it
 from spark_impex_runner import errors
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.sdk.outside import NAMES, RESOURCES
+from spark_impex_runner.sdk.outside import NAMES
 from tests.conftest import EXAMPLES
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def test_every_public_name_is_known() -> None:
     """A class of the SDK is here, or is one that names what is outside."""
     theirs = {name for name, each in vars(official).items() if callable(each)}
 
-    assert theirs - set(Spark.__all__) - NAMES == {"ENV_VARS"}
+    assert theirs - set(Spark.__all__) - NAMES == set()
 
 
-@pytest.mark.parametrize("name", sorted(RESOURCES))
+@pytest.mark.parametrize("name", sorted(Spark.Client.OUTSIDE))
 def test_other_resources_raise_one_clear_error(name: str) -> None:
     """It names what is missing, and what to import for it."""
     with (
@@ -67,8 +68,12 @@ def test_other_classes_can_be_named_only() -> None:
             use()
     with pytest.raises(Spark.OutsideImpExError):
         Spark.Client.health_check("sit")
-    with pytest.raises(Spark.OutsideImpExError, match="not request of AsyncExport"):
+    with pytest.raises(Spark.OutsideImpExError, match=r"not AsyncExport\.request"):
         Spark.AsyncClient(base_url=BASE, token="t", logger=False).impex.exports.request("/")
+    config = Spark.Config(base_url=BASE, token="t", logger=False)
+    for owner, name in ((config, "auth"), (config.base_url, "oauth2")):
+        with pytest.raises(Spark.OutsideImpExError, match=rf"not \w+\.{name};"):
+            getattr(owner, name)
     with pytest.raises(AttributeError):
         Spark.Client(base_url=BASE, token="t", logger=False).impexx  # noqa: B018
     with pytest.raises(AttributeError):
@@ -118,6 +123,11 @@ def test_arguments_become_the_errors_of_the_sdk(sandbox: Sandbox) -> None:
             with pytest.raises(Spark.SparkError) as error:
                 spark.impex.exports.initiate(**wrong)
             assert isinstance(error.value.cause, errors.UsageError)
+        for destination in (5, [5]):
+            with pytest.raises(Spark.SparkSdkError, match="a service URI or a mapping, not 5"):
+                spark.impex.imports.initiate(destination, io.BytesIO(b""))
+        with pytest.raises(Spark.SparkSdkError, match="a download link is empty"):
+            spark.impex.exports.download(["", None])
     with pytest.raises(Spark.SparkError, match="tenant"):
         Spark.BaseUrl.at("uat.us")
 
