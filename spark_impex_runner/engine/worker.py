@@ -45,8 +45,8 @@ class ActiveRun:
 
 # The runs of this process, by id.
 active_runs: dict[str, ActiveRun] = {}
-# The clocks of the units of other processes' runs, by run.
-_clocks: dict[str, list[Clock]] = {}
+# The ids of other processes' runs, and the clock of each unit of them that is in progress.
+_clocks: list[tuple[str, Clock]] = []
 # One for all units of a process: a record that belongs to none of them may hold secrets of each.
 _masker = Masker()
 
@@ -60,19 +60,20 @@ def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = lambda: _masker)
     if run:
         return _errors_as_result(unit, run)
     run = ActiveRun(Clock(), new_masker(), RunProgress())
-    clocks = _clocks.setdefault(unit.options.run_id, [])
-    clocks.append(run.clock)
+    known = (unit.options.run_id, run.clock)
+    _clocks.append(known)
     try:
         result = _errors_as_result(unit, run, remote=True)
     finally:
-        clocks.remove(run.clock)
+        _clocks.remove(known)
     return replace(result, error=f"worker on {host()}: {result.error}") if result.error else result
 
 
 def stop_units(run_id: str, signum: int) -> None:
     """Stop the units of a run in this process, which would read so from the state a bit later."""
-    for clock in _clocks.get(run_id, []).copy():
-        clock.stop(signum)
+    for each, clock in _clocks.copy():
+        if each == run_id:
+            clock.stop(signum)
 
 
 def _errors_as_result(unit: WorkUnit, run: ActiveRun, *, remote: bool = False) -> UnitResult:
