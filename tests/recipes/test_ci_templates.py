@@ -177,7 +177,7 @@ def test_airflow_stops_the_run_by_on_kill(
     kinds = ("AirflowException", "AirflowFailException")
     errors = {name: type(name, (Exception,), {}) for name in kinds}
     monkeypatch.setitem(sys.modules, "airflow", stand_in("airflow"))
-    for name, names in {"exceptions": errors, "models": {"BaseOperator": _Operator}}.items():
+    for name, names in {"sdk": {"BaseOperator": _Operator}, "sdk.exceptions": errors}.items():
         monkeypatch.setitem(sys.modules, f"airflow.{name}", stand_in(name, **names))
     operator_class = block("impex_operator.py", tmp_path)["ImpexOperator"]
     monkeypatch.setattr(Clock, "wait", lambda clock, _: clock.check())
