@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 KEYS = "polling: {strategy: fixed}, retry_interval: 1s, on_interrupt: leave"
 LIFE = f"- {{name: life, folders: [life], {KEYS}}}\n"
 MOTOR = f"- {{name: motor, folders: [motor], {KEYS}}}\n"
+# Each wait of one target moves the clock of both: the job must last until the other has found it.
+LONG = 200
 GIVEN = LIFE.replace("name: life", "name: life, correlation_id: CHG-1")
 
 
@@ -250,7 +252,7 @@ def test_given_id_of_other_manifest_is_not_resumed(
 
 def test_shared_id_is_resumed_by_its_target(run: Any, serve: Callable[..., Any]) -> None:
     """Of targets with one correlation id only that which created the job resumes it."""
-    sandbox = serve(job_seconds=30, job_limit=2)
+    sandbox = serve(job_seconds=LONG, job_limit=2)
     both = GIVEN + GIVEN.replace("name: life", "name: motor").replace("[life]", "[motor]")
     first = left(run, sandbox, both, targets=("life",)).results[0]
 
@@ -333,7 +335,7 @@ def test_transient_error_of_a_status_makes_no_second_job(
 
 def test_unreadable_job_is_named(run: Any, serve: Callable[..., Any]) -> None:
     """One warning says that a job may be the same; the targets get jobs of their own."""
-    sandbox = serve(job_seconds=30, job_limit=3)
+    sandbox = serve(job_seconds=LONG, job_limit=3)
     first = left(run, sandbox, LIFE).results[0]
     break_next(sandbox, "status@1=403")
 
@@ -350,7 +352,7 @@ def test_unreadable_listing_is_not_an_empty_one(
     run: Any, serve: Callable[..., Any], only: Any, faults: str, created: int
 ) -> None:
     """It is asked for twice; then a warning says that the look failed."""
-    sandbox = serve(job_seconds=30, job_limit=2)
+    sandbox = serve(job_seconds=LONG, job_limit=2)
     left(run, sandbox, LIFE)
     break_next(sandbox, faults)
 
@@ -363,7 +365,7 @@ def test_unreadable_listing_is_not_an_empty_one(
 @pytest.mark.parametrize("targets", [LIFE + MOTOR, MOTOR + LIFE])
 def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targets: str) -> None:
     """The target whose job holds the tenant's slot is resumed at once, whatever its place is."""
-    sandbox = serve(job_seconds=30)
+    sandbox = serve(job_seconds=LONG)
     first = left(run, sandbox, targets, targets=("motor",))
 
     second = run(sandbox, targets)
@@ -376,7 +378,7 @@ def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targ
 
 def test_given_id_does_not_queue(run: Any, serve: Callable[..., Any]) -> None:
     """So is one whose job has the correlation id of the manifest, if no other target has it."""
-    sandbox = serve(job_seconds=30)
+    sandbox = serve(job_seconds=LONG)
     targets = LIFE + MOTOR.replace("name: motor", "name: motor, correlation_id: CHG-1")
     first = left(run, sandbox, targets, targets=("motor",))
 
@@ -390,7 +392,7 @@ def test_each_connection_sees_its_own_jobs(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two connections to one tenant ask once each: a tenant may hide one's jobs from the other."""
-    sandbox = serve(job_seconds=30, hide_jobs=True)
+    sandbox = serve(job_seconds=LONG, hide_jobs=True)
     monkeypatch.setenv("KEY", sandbox.api_key)
     path = run.write(sandbox, LIFE + MOTOR.replace("name: motor", "name: motor, connection: key"))
     key = f"key: {{base_url: '{sandbox.base_url}', auth: {{api_key: '${{env:KEY}}'}}}}"
@@ -410,7 +412,7 @@ def test_each_connection_sees_its_own_jobs(
 
 def test_changed_target_queues(run: Any, serve: Callable[..., Any], events: Any) -> None:
     """A target whose job exports something else waits for its turn, not for its deadline."""
-    sandbox = serve(job_seconds=30)
+    sandbox = serve(job_seconds=LONG)
     left(run, sandbox, MOTOR)
     both = LIFE + MOTOR.replace("[motor]", "[motor, life]")
 
