@@ -27,12 +27,12 @@ def _awaited(
 ) -> Callable[P, Awaitable[R]]:
     """Return a coroutine function that calls a method of ``Spark`` on a thread.
 
-    Its client is not shared: so a task that is cancelled ends only its own requests, and the job of
-    its export.
+    Its client is not shared, only its token: so a task that is cancelled ends only its own
+    requests, and the job of its export.
     """
 
     async def call(*arguments: P.args, **named: P.kwargs) -> R:
-        spark = config.open()
+        spark = config.open_another()
 
         def work() -> R:
             with spark:

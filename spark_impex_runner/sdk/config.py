@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from spark_impex_runner.sdk.logger import LIBRARY, LoggerOptions, get_logger, silence
@@ -168,6 +169,19 @@ class Config(Partial):
         """Return a client of the tenant; it sends nothing yet."""
         with sdk_errors():
             return Spark(**self._options)
+
+    @cached_property
+    def _first(self) -> Spark:
+        return self.open()
+
+    def open_another(self) -> Spark:
+        """Return a client that shares its token with all others that this method has returned.
+
+        So a token is requested once for many, and a refused secret is not sent again.
+        """
+        first = self._first.session
+        with sdk_errors():
+            return Spark(**self._options, masker=first.http.masker, scheme=first.scheme)
 
     def __repr__(self) -> str:
         return f"Config({self.base_url.full!r})"

@@ -56,7 +56,8 @@ class Spark:
     defaults of every wait for a job; without the first, a wait lasts at most half an hour.
 
     The SDK does not have the other arguments: ``verify_tls`` (False, or the path of a CA bundle),
-    ``requests_per_second``, and the ``clock`` and ``masker`` of a run.
+    ``requests_per_second``, the ``clock`` and ``masker`` of a run, and the ``scheme`` of another
+    client with the same credentials and masker, whose token is shared.
 
     ``session`` sends the requests, ``impex`` exports and imports, ``catalogue`` lists services and
     versions once and caches the result, ``clock.now()`` is the time in UTC, and
@@ -83,6 +84,7 @@ class Spark:
         clock: Clock | None = None,
         masker: Masker | None = None,
         origin: Origin | None = None,
+        scheme: Scheme | None = None,
     ) -> None:
         require_limits(max_retries, retry_interval)
         self.clock = clock = clock or Clock()
@@ -100,7 +102,7 @@ class Spark:
 
         limiter = RateLimiter(clock, requests_per_second)
         http = HttpClient(open_transport, clock, masker, limiter, RetryPolicy())
-        self.session = Session(url, http, _scheme(auth, url, http), origin or Origin())
+        self.session = Session(url, http, scheme or _scheme(auth, url, http), origin or Origin())
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
         self.catalogue = CachedListing(self.list_services, self.list_versions)

@@ -234,6 +234,23 @@ def test_a_file_is_downloaded_without_credentials(sandbox: Sandbox) -> None:
         Spark.Client.download("http://example.com/robots.txt")
 
 
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+def test_calls_of_an_async_client_share_a_token(sandbox: Sandbox, secret: str) -> None:
+    """One is requested for all; a refused secret, which could lock the client, is sent once."""
+    given = sandbox.client_secret if secret == "right" else "wrong"
+    oauth = {"client_id": sandbox.client_id, "client_secret": given}
+
+    async def program() -> list[Any]:
+        async with Spark.AsyncClient(base_url=sandbox.base_url, oauth=oauth, logger=False) as spark:
+            calls = [spark.impex.exports.describe() for _ in range(3)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [each.status for each in asyncio.run(program())] == [
+        200 if given != "wrong" else 401
+    ] * 3
+    assert [each.method for each in sandbox.requests if "/token" in each.path] == ["POST"]
+
+
 def test_cancelled_task_cancels_its_job() -> None:
     """An export that nobody awaits any more would block the tenant's only slot."""
 
