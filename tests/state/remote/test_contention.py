@@ -122,16 +122,20 @@ class Contention(RuleBasedStateMachine):
     @rule(runner=RUNNERS)
     def kill(self, runner: int) -> None:
         """Kill a runner; another process starts in its place."""
-        killed, self.runners[runner] = self.runners[runner], Runner(self.world)
-        killed.storage._objects.is_dead = True  # type: ignore[attr-defined]
-        for stack in killed.stacks.values():
+        self._end(self.runners[runner])
+        self.runners[runner] = Runner(self.world)
+
+    def _end(self, runner: Runner) -> None:
+        runner.storage._objects.is_dead = True  # type: ignore[attr-defined]
+        for stack in runner.stacks.values():
             with suppress(StateError):
                 stack.close()
+        runner.storage._rows.close()
 
     def teardown(self) -> None:
-        """Leave no lock to the garbage collector."""
-        for number in range(3):
-            self.kill(number)
+        """Leave no lock and no memory to the garbage collector."""
+        for each in self.runners:
+            self._end(each)
 
     @rule(runner=RUNNERS)
     def renew(self, runner: int) -> None:
