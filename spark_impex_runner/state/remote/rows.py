@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class Rows:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection = _opened()
+        # Python warns of a connection that is left to garbage collection, even of one to memory.
+        self._free = weakref.finalize(self, self._connection.close)
         self._last = dict.fromkeys(NUMBERED, 0)
         _migrate(self._connection, 0)
         self._connection.execute("CREATE INDEX approvals_of_a_hold ON approvals(hold)")
@@ -121,7 +124,7 @@ class Rows:
     def close(self) -> None:
         """Free the memory."""
         with self._lock:
-            self._connection.close()
+            self._free()
 
     def _of(self, table: str, where: str, scope: Scope) -> list[sqlite3.Row]:
         return self._connection.execute(rows_of(table, where), {"key": scope.key}).fetchall()
