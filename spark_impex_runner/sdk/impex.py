@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from spark_impex_runner.sdk.logger import get_logger
 from spark_impex_runner.sdk.outside import Partial
 from spark_impex_runner.sdk.translate import answering
 
 if TYPE_CHECKING:
+    import logging
+
     from spark_impex_runner.sdk.config import Config
     from spark_impex_runner.spark.client import Spark
 
@@ -20,10 +23,20 @@ NOT_IMPLEMENTED: Final = (
 class JobResource(Partial):
     """What both kinds of jobs have: a configuration, and no requests of another kind."""
 
-    OUTSIDE = frozenset({"request", "base_uri", "logger", "default_headers"})
+    OUTSIDE = frozenset({"request", "default_headers"})
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of the configuration, for messages of the program's own."""
+        return get_logger(**vars(self.config.logger))
+
+    @property
+    def base_uri(self) -> dict[str, str]:
+        """The tenant's address and the version of the API."""
+        return {"base_url": self.config.base_url.full, "version": "api/v4"}
 
 
 class Export(JobResource):

@@ -41,6 +41,18 @@ def test_every_public_name_is_known() -> None:
     assert theirs - set(Spark.__all__) - NAMES == set()
 
 
+@pytest.mark.parametrize("kind", ["exports", "imports"])
+def test_resources_have_what_those_of_the_sdk_have(kind: str) -> None:
+    """Configuration, logger and address of a resource are those of the official one."""
+    options = {"base_url": BASE, "token": "t", "logger": False}
+    with Spark.Client(**options) as ours, official.Client(**options) as theirs:
+        mine, other = getattr(ours.impex, kind), getattr(theirs.impex, kind)
+
+        assert mine.base_uri == other.base_uri
+        assert mine.config.base_url.full == other.config.base_url.full
+        assert not mine.logger.isEnabledFor(logging.ERROR)
+
+
 @pytest.mark.parametrize("name", sorted(Spark.Client.OUTSIDE))
 def test_other_resources_raise_one_clear_error(name: str) -> None:
     """It names what is missing, and what to import for it."""
