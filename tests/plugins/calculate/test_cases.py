@@ -147,7 +147,11 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_cases(tmp_path / "none.csv", CsvForm())
 
 
-@given(st.lists(st.lists(st.text(min_size=1), min_size=2, max_size=2), min_size=1))
+# Python 3.10 writes no NUL.
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1))
 def test_csv_texts_are_read_back(rows: list[list[str]]) -> None:
     """Any text that is no number and no JSON, with separators, quotes and line breaks in it."""
     rows = [[f"x{cell}" for cell in row] for row in rows]
