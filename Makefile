@@ -14,7 +14,7 @@ PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
 # How many tests run at a time: more than two cores have, since some wait for processes and locks.
-WORKERS ?= 4
+WORKERS ?= 5
 # What is imported is compiled once, whatever the environment says, and nothing else is.
 export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.

@@ -457,8 +457,12 @@ def secret_service(install: Callable[..., None]) -> list[str]:
     programs = ("dbus-run-session", "gnome-keyring-daemon")
     if not all(map(shutil.which, programs)):
         install("dbus", "gnome-keyring")
-    unlocked = 'echo -n pw | gnome-keyring-daemon --unlock --components=secrets >&2; exec "$@"'
-    return [programs[0], "--", "sh", "-c", unlocked, "sh"]
+    # Until it has its name, the bus would start another one, which is locked.
+    bus = "dbus-send --session --print-reply --dest=org.freedesktop.DBus /"
+    asked = f"{bus} org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets"
+    begun = "echo -n pw | gnome-keyring-daemon --unlock --components=secrets >&2"
+    known = f"until {asked} | grep -q true; do sleep 0.02; done"
+    return [programs[0], "--", "sh", "-c", f'{begun}; {known}; exec "$@"', "sh"]
 
 
 BACKEND = "keyring.backends.SecretService.Keyring"
@@ -489,7 +493,7 @@ def test_keyring_password_is_read_and_masked(secret_service: list[str], tmp_path
         for name in ("m.yaml", "none.yaml")
     ]
 
-    assert [done.returncode for done in message] == [0, 2], message
+    assert [done.returncode for done in message] == [0, 2], message[0].stderr
     assert re.search(r'"source_system": ?"by [*]{3}"', message[0].stdout)
     assert SECRET not in message[0].stdout + message[0].stderr
     assert (
