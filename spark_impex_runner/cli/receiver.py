@@ -120,7 +120,7 @@ def _read(request: Request) -> bytes | None:
 
 
 def _refused(status: int, message: str) -> Reply:
-    """Refuse the body of a sender with the key; nobody else may know of that event."""
+    """Refuse the body of a sender that has the key, and log why."""
     _log.warning("refused with %d: %s", status, message)
     return _reply(status, message)
 

@@ -24,7 +24,7 @@ def are_wanted(prepared: Prepared) -> bool:
 
 
 class TargetCalls:
-    """The logs of the HTTP calls of targets, by name; none if nobody asks for them."""
+    """The logs of the HTTP calls of targets, by name; none unless a notifier asks for them."""
 
     def __init__(self, prepared: Prepared) -> None:
         self._wanted = are_wanted(prepared)

@@ -74,7 +74,7 @@ def test_target_without_job_has_calls(deliver: Callable[[str], RunResult]) -> No
     assert calls(target) == [("GET", "/api/v1/product/life/engines/getversions/annuity")]
 
 
-def test_nothing_is_recorded_for_nobody(deliver: Callable[[str], RunResult]) -> None:
+def test_nothing_is_recorded_unless_asked(deliver: Callable[[str], RunResult]) -> None:
     """No notifier of the manifest asks for calls: the result has none."""
     result = deliver("plain")
 

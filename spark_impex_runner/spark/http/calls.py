@@ -75,7 +75,7 @@ _current: ContextVar[CallLog | None] = ContextVar("impex_http_calls", default=No
 class CallRecord:
     """One HTTP call in progress, which goes to the log of its context, if there is one.
 
-    A context manager that calls ``end``. Whoever receives the reply sets ``status``.
+    A context manager that calls ``end``. Set ``status`` when the reply is there.
     """
 
     def __init__(self, request: HttpRequest, masker: Masker) -> None:

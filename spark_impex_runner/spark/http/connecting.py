@@ -104,7 +104,7 @@ class Adapter(HTTPAdapter):
     """Connections of ``requests`` that record for each thread whether one was established.
 
     It sends each ``PreparedRequest`` of ours on its route, and returns the reply of urllib3:
-    nobody needs the cookies and the encoding that ``requests`` adds.
+    the cookies and the encoding that ``requests`` adds are not needed.
     """
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:

@@ -132,8 +132,8 @@ class Exchange:
         # TLS through a proxy's TLS is no socket, but has one.
         raw = getattr(self._socket, "socket", self._socket)
         with suppress(OSError):  # closed just now
-            # Not the method of a TLS socket: that drops TLS, and then whoever still reads gets the
-            # ciphertext that has arrived, and whoever still writes sends plain text.
+            # Not the method of a TLS socket: that drops TLS, and then a read in progress returns
+            # the ciphertext that has arrived, and a write in progress sends plain text.
             socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
 
