@@ -96,8 +96,9 @@ class RunProgress:
 
     def note_job(self, name: str, job_id: str, event: str) -> None:
         """Record the job of a target that runs on a worker, of which there is an event."""
-        over = event in {"job.done", "job.cancelled"} or event.startswith("package.")
-        self._jobs[name] = job_id, not over and (job_id, False) != self._jobs.get(name)
+        ends = event in {"job.done", "job.cancelled"} or event.startswith("package.")
+        has_ended = ends or self._jobs.get(name) == (job_id, False)
+        self._jobs[name] = job_id, not has_ended
 
     def job_of(self, name: str) -> tuple[str, bool]:
         """Return the id of the job of a target on a worker, and whether it may still run."""
