@@ -154,9 +154,10 @@ class RestoreSession:
         steps: list[StepResult] = []
         try:
             for each in plan.wanted:
+                known = len(self.imported)
                 steps.append(self._import(each, plan, memory))
                 if record:
-                    record.imported(attempt, self.imported)
+                    record.imported(attempt, self.imported[known:])
                 report(steps[-1].message)
             if record:
                 record.write(attempt, None, (self.imported, steps, approvals))
